@@ -1,0 +1,505 @@
+"""The capture's contract, declared once.
+
+Everything that must agree about an event's shape is derived from this module: the C structs the
+BPF programs fill (`bpf/wire.h`, written by `python -m recorder.schema`), the numpy layouts that
+read them, the Arrow and Parquet schemas, the data dictionary and `analyze schema`.
+
+It imports only the standard library and pyarrow, so both halves of the product can use it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+
+__all__ = [
+    "FORMAT_VERSION",
+    "SYSCALLS",
+    "TABLES",
+    "WIRE",
+    "Column",
+    "Syscall",
+    "Table",
+    "WireField",
+    "WireRecord",
+    "arrow_schema",
+    "c_header",
+]
+
+FORMAT_VERSION = 1
+"""Version of the capture's layout. Columns are only ever added; a removal or a change of meaning
+is a new version."""
+
+Origin = Literal["K", "U"]
+Encoding = Literal["delta", "split", "dict", "plain"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    `origin` is K when the kernel made the value and U when user space chose it. `toctou` marks a
+    value that another thread or process could have changed between the moment it was read and the
+    moment it took effect. `optional` marks a value that is null when the kernel, the call or the
+    options did not provide it. `encoding` is the Parquet encoding, chosen by measurement: `delta`
+    for what grows steadily, `split` (byte stream split) for addresses, `dict` for what repeats.
+    """
+
+    name: str
+    type: pa.DataType
+    unit: str
+    description: str
+    origin: Origin = "K"
+    toctou: bool = False
+    optional: bool = False
+    encoding: Encoding = "dict"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of a capture; `time` names the column that orders it."""
+
+    name: str
+    description: str
+    time: str
+    columns: tuple[Column, ...]
+
+    def __getitem__(self, name: str) -> Column:
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(f"{self.name}.{name}")
+
+
+@dataclass(frozen=True)
+class Syscall:
+    """One system call of the `syscalls` or `files` table.
+
+    `args` pairs each kernel parameter, in the kernel's order and under the kernel's name, with the
+    column that holds it (None: not kept). `number` is x86_64's, `i386` the 32-bit one (None: not there). A 32-bit
+    call whose parameters differ from the 64-bit ones says so in `i386_args`.
+    """
+
+    name: str
+    number: int
+    i386: int | None
+    args: tuple[tuple[str, str | None], ...]
+    i386_args: tuple[tuple[str, str | None], ...] | None = None
+    family: Literal["calls", "files"] = "calls"
+
+
+# Syscall numbers: arch/x86/entry/syscalls/syscall_{64,32}.tbl. Parameter names: the SYSCALL_DEFINE
+# of each call in mm/, ipc/, fs/ and kernel/.
+_RANGE = (("start", "addr"), ("len", "size"))
+SYSCALLS: tuple[Syscall, ...] = (
+    Syscall(
+        "remap_file_pages", 216, 257,
+        (("start", "addr"), ("size", "size"), ("prot", "prot"), ("pgoff", "pgoff"), ("flags", "flags")),
+    ),
+    Syscall(
+        "mmap", 9, 192,
+        (("addr", "addr"), ("len", "size"), ("prot", "prot"), ("flags", "flags"), ("fd", "fd"), ("off", "offset_bytes")),
+        # mmap_pgoff (mmap2): the last argument counts pages of 4096 bytes
+        (("addr", "addr"), ("len", "size"), ("prot", "prot"), ("flags", "flags"), ("fd", "fd"), ("pgoff", "pgoff")),
+    ),
+    # old_mmap, i386 only: one pointer to the six arguments, which user space can change meanwhile
+    Syscall("old_mmap", -90, 90, (("arg", "ptr"),)),
+    Syscall("munmap", 11, 91, (("addr", "addr"), ("len", "size"))),
+    Syscall("mprotect", 10, 125, (*_RANGE, ("prot", "prot"))),
+    Syscall("pkey_mprotect", 329, 380, (*_RANGE, ("prot", "prot"), ("pkey", "pkey"))),
+    Syscall(
+        "mremap", 25, 163,
+        (("addr", "addr"), ("old_len", "size"), ("new_len", "new_size"), ("flags", "flags"), ("new_addr", "new_addr")),
+    ),
+    Syscall("brk", 12, 45, (("brk", "addr"),)),
+    Syscall("shmat", 30, 397, (("shmid", "shmid"), ("shmaddr", "addr"), ("shmflg", "flags"))),
+    Syscall("shmdt", 67, 398, (("shmaddr", "addr"),)),
+    # ipc, i386 only: SHMAT (21) and SHMDT (22) behind one number
+    Syscall(
+        "ipc", -117, 117,
+        (("call", "op"), ("first", "shmid"), ("second", "flags"), ("third", "count"), ("ptr", "addr"), ("fifth", "subop")),
+    ),
+    Syscall("madvise", 28, 219, (*_RANGE, ("behavior", "op"))),
+    Syscall(
+        "process_madvise", 440, 440,
+        (("pidfd", "fd"), ("vec", "ptr"), ("vlen", "count"), ("behavior", "op"), ("flags", "flags")),
+    ),
+    Syscall("mlock", 149, 150, _RANGE),
+    Syscall("mlock2", 325, 376, (*_RANGE, ("flags", "flags"))),
+    Syscall("munlock", 150, 151, _RANGE),
+    Syscall("mlockall", 151, 152, (("flags", "flags"),)),
+    Syscall("munlockall", 152, 153, ()),
+    Syscall(
+        "mbind", 237, 274,
+        (*_RANGE, ("mode", "op"), ("nmask", "ptr"), ("maxnode", "count"), ("flags", "flags")),
+    ),
+    Syscall("mseal", 462, 462, (*_RANGE, ("flags", "flags"))),
+    Syscall("map_shadow_stack", 453, None, (("addr", "addr"), ("size", "size"), ("flags", "flags"))),
+    Syscall("io_setup", 206, 245, (("nr_events", "count"), ("ctxp", "ptr"))),
+    Syscall("io_destroy", 207, 246, (("ctx", "addr"),)),
+    # recorded for PR_SET_MM and PR_SET_VMA only
+    Syscall(
+        "prctl", 157, 172,
+        (("option", "op"), ("arg2", "subop"), ("arg3", "addr"), ("arg4", "size"), ("arg5", "ptr")),
+    ),
+    Syscall("ftruncate", 77, 93, (("fd", "fd"), ("length", "length_bytes")), family="files"),
+    Syscall("truncate", 76, 92, (("path", "path_given"), ("length", "length_bytes")), family="files"),
+    # ftruncate64 and truncate64, i386 only: the length in two registers
+    Syscall("ftruncate64", -194, 194, (("fd", "fd"), ("length_low", "length_bytes"), ("length_high", "length_bytes")), family="files"),
+    Syscall("truncate64", -193, 193, (("path", "path_given"), ("length_low", "length_bytes"), ("length_high", "length_bytes")), family="files"),
+    Syscall(
+        "fallocate", 285, 324,
+        (("fd", "fd"), ("mode", "flags"), ("offset", "offset_bytes"), ("len", "length_bytes")),
+        (("fd", "fd"), ("mode", "flags"), ("offset_low", "offset_bytes"), ("offset_high", "offset_bytes"),
+         ("len_low", "length_bytes"), ("len_high", "length_bytes")),
+        family="files",
+    ),
+    # the opens are recorded with O_TRUNC only
+    Syscall("open", 2, 5, (("filename", "path_given"), ("flags", "flags"), ("mode", "mode")), family="files"),
+    Syscall("openat", 257, 295, (("dfd", "dirfd"), ("filename", "path_given"), ("flags", "flags"), ("mode", "mode")), family="files"),
+    Syscall("openat2", 437, 437, (("dfd", "dirfd"), ("filename", "path_given"), ("how", "flags"), ("usize", None)), family="files"),
+    Syscall("creat", 85, 8, (("pathname", "path_given"), ("mode", "mode")), family="files"),
+)
+"""A negative `number` marks a call that only 32-bit code can make."""
+
+U8, U16, U32, U64 = pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()
+I32, I64 = pa.int32(), pa.int64()
+TEXT = pa.dictionary(pa.int32(), pa.string())
+BYTES = pa.dictionary(pa.int32(), pa.binary())
+"""comm and paths are bytes chosen by user space: no encoding is assumed and nothing is replaced."""
+
+_SEGMENT = pa.struct(
+    [
+        pa.field("type", U32), pa.field("flags", U32), pa.field("offset", U64), pa.field("vaddr", U64),
+        pa.field("filesz", U64), pa.field("memsz", U64), pa.field("align", U64),
+    ]
+)
+
+_DEV = "device of the file system, as the kernel's dev_t: major << 20 | minor"
+
+
+def _ts(name: str = "ts_ns", what: str = "time of the event") -> Column:
+    return Column(name, U64, "ns, CLOCK_MONOTONIC", what, encoding="delta")
+
+
+def _who() -> tuple[Column, ...]:
+    return (
+        Column("pid", U32, "", "process (thread group) id in the initial pid namespace"),
+        Column("tid", U32, "", "thread id in the initial pid namespace"),
+    )
+
+
+_COMM = Column("comm", BYTES, "bytes", "name of the thread, at most 15 bytes", "U")
+_CPU = Column("cpu", U16, "", "CPU the record was made on")
+_CGROUP = Column("cgroup_id", U64, "", "id of the cgroup v2 of the thread (its inode number)")
+_MM = Column(
+    "mm", U64, "", "opaque name of the address space (a kernel pointer, masked by a key of this recording); "
+    "threads and CLONE_VM children share it, and it may be used again once the address space is gone",
+)
+_ABI = Column("abi", TEXT, "", "x86_64, or i386 for a call by a 32-bit entry")
+_RET = Column("ret", I64, "", "what the call returned: an address, 0, or a negative error number")
+_ERRNO = Column("errno", I32, "", "error number of a failed call, 0 for success")
+
+
+def _arg(name: str, type: pa.DataType, unit: str, description: str, encoding: Encoding = "dict", **kw: bool) -> Column:
+    return Column(name, type, unit, description, "U", optional=True, encoding=encoding, **kw)
+
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        Table(
+            "syscalls", "a completed call that may change mappings: what was asked, and what it returned", "ts_enter_ns",
+            (
+                _ts("ts_enter_ns", "entry of the call"),
+                _ts("ts_exit_ns", "return of the call; its effect lies between the two"),
+                *_who(), _COMM, _CPU, _CGROUP, _MM,
+                Column("syscall", TEXT, "", "name of the call"),
+                _ABI,
+                _arg("addr", U64, "address", "start of the range; mremap: of the old range; brk: the new break", "split"),
+                _arg("size", U64, "bytes", "length of the range as asked; mremap: of the old range"),
+                _arg("prot", U64, "PROT_* bits", "protection asked for; remap_file_pages requires 0"),
+                _arg("flags", U64, "bits", "flags of the call, as given"),
+                _arg("fd", I32, "", "file descriptor, as given; another thread can replace it before the kernel looks it up", toctou=True),
+                _arg("pgoff", U64, "pages", "remap_file_pages and i386 mmap2: offset in the file, in pages, as given"),
+                _arg("offset_bytes", U64, "bytes", "offset in the file: mmap's as given, else derived from pgoff"),
+                _arg("new_addr", U64, "address", "mremap: the new address asked for; meaningful with MREMAP_FIXED or MREMAP_DONTUNMAP", "split"),
+                _arg("new_size", U64, "bytes", "mremap: length of the new range"),
+                _arg("pkey", I32, "", "pkey_mprotect: the protection key"),
+                _arg("shmid", I32, "", "shmat: the segment"),
+                _arg("op", I64, "", "advice of madvise and process_madvise, mode of mbind, option of prctl, call of i386 ipc"),
+                _arg("subop", I64, "", "prctl: the second argument (what PR_SET_MM or PR_SET_VMA sets)"),
+                _arg("count", U64, "", "mbind: maxnode; io_setup: nr_events; process_madvise: vlen"),
+                _arg("ptr", U64, "address", "a user pointer that was recorded but not followed; what it points at can change meanwhile", "split", toctou=True),
+                _RET, _ERRNO,
+                Column("stack_id", I32, "", "user stack of the call, a key of table stacks; negative: the error of the stack walk", optional=True),
+                Column("fd_dev", U32, "", f"{_DEV}; of the file the fd named at entry. The file that counts is the VMA's", toctou=True, optional=True),
+                Column("fd_inode", U64, "", "inode number of that file", toctou=True, optional=True),
+                Column("fd_generation", U32, "", "inode generation of that file", toctou=True, optional=True),
+                Column("fd_size_bytes", U64, "bytes", "size of that file at entry", toctou=True, optional=True),
+            ),
+        ),
+        Table(
+            "vmas", "a PERF_RECORD_MMAP2 record: a whole VMA as it is after a change, merging included", "ts_ns",
+            (
+                _ts(what="time of the record, taken under the mmap write lock, so in true order"),
+                *_who(), _CPU,
+                Column("start", U64, "address", "first byte of the VMA", encoding="split"),
+                Column("end", U64, "address", "first byte past the VMA", encoding="split"),
+                Column("pgoff", U64, "pages", "offset in the file; for anonymous memory the address >> 12, where /proc/PID/maps prints 0", encoding="split"),
+                Column("perms", TEXT, "", "as in /proc/PID/maps: r, w, x and p (private) or s (shared)"),
+                Column("flags", U32, "MAP_* bits", "MAP_SHARED, MAP_PRIVATE, MAP_LOCKED, MAP_HUGETLB and the like, from the VMA"),
+                Column("dev", U32, "", _DEV),
+                Column("inode", U64, "", "inode number, 0 for memory without a file"),
+                Column("generation", U32, "", "inode generation, so that a recycled inode number is told apart"),
+                Column("path", BYTES, "bytes", "path as the kernel resolved it, or a label such as //anon, [heap], [stack], [vdso]"),
+            ),
+        ),
+        Table(
+            "tasks", "a fork, exec, rename or exit of a task", "ts_ns",
+            (
+                _ts(),
+                Column("event", TEXT, "", "fork, clone (a fork seen with its flags), exec, rename, exit; present at start: alive"),
+                Column("source", TEXT, "", "perf (side-band), bpf (raw tracepoint), or proc (read at start)"),
+                *_who(), _CPU,
+                Column("parent_pid", U32, "", "fork, clone, exit: process of the parent", optional=True),
+                Column("parent_tid", U32, "", "fork, clone, exit: thread of the parent", optional=True),
+                Column("clone_flags", U64, "CLONE_* bits", "clone: flags the kernel used (CLONE_VM: the address space is shared)", optional=True),
+                Column("comm", BYTES, "bytes", "clone, exec, rename: name of the thread", "U", optional=True),
+                Column("path", BYTES, "bytes", "exec: file as named by the caller, in the kernel's copy", "U", optional=True),
+                Column("mm", U64, "", "clone: the child's address space; exec: the new one (see syscalls.mm)", optional=True),
+                Column("elf_class", U8, "", "exec: 1 for a 32-bit image, 2 for a 64-bit one, 0 for a script or another format", optional=True),
+            ),
+        ),
+        Table(
+            "files", "a call that can change a file's size or punch its contents", "ts_enter_ns",
+            (
+                _ts("ts_enter_ns", "entry of the call"),
+                _ts("ts_exit_ns", "return of the call"),
+                *_who(), _COMM, _CPU, _CGROUP, _MM,
+                Column("operation", TEXT, "", "name of the call: ftruncate, truncate, fallocate, open, openat, openat2, creat"),
+                _ABI,
+                _arg("fd", I32, "", "ftruncate, fallocate: the fd as given; opens: the fd returned", toctou=True),
+                _arg("dirfd", I32, "", "openat, openat2: the directory as given"),
+                _arg("path_given", BYTES, "bytes", "path as read from the caller's memory at entry, which can be replaced after it", toctou=True),
+                _arg("flags", U64, "bits", "opens: O_* flags; fallocate: FALLOC_FL_* mode"),
+                _arg("mode", U32, "permission bits", "opens: mode of a file to be created"),
+                _arg("offset_bytes", U64, "bytes", "fallocate: start of the range"),
+                _arg("length_bytes", U64, "bytes", "ftruncate, truncate: the size asked for; fallocate: length of the range"),
+                _RET, _ERRNO,
+                Column("stack_id", I32, "", "user stack of the call (see syscalls.stack_id)", optional=True),
+                Column("dev", U32, "", _DEV, toctou=True, optional=True),
+                Column("inode", U64, "", "inode number of the file", toctou=True, optional=True),
+                Column("generation", U32, "", "inode generation of the file", toctou=True, optional=True),
+                Column("old_size_bytes", U64, "bytes", "size at entry", toctou=True, optional=True),
+                Column("new_size_bytes", U64, "bytes", "size at return", toctou=True, optional=True),
+                Column("identity", TEXT, "", "how the file was told: fd (the kernel's own inode), or path (looked up after the call, so possible only)", optional=True),
+            ),
+        ),
+        Table(
+            "faults", "a SIGBUS or SIGSEGV sent by the kernel", "ts_ns",
+            (
+                _ts(), *_who(), _COMM, _CPU, _CGROUP, _MM,
+                Column("signal", TEXT, "", "SIGBUS or SIGSEGV"),
+                Column("code", I32, "", "si_code: SEGV_MAPERR 1, SEGV_ACCERR 2, BUS_ADRERR 2, BUS_MCEERR_AR 4, SI_KERNEL 128"),
+                Column("address", U64, "address", "the address that faulted", encoding="split"),
+                Column("ip", U64, "address", "user instruction pointer, 0 where it could not be read", encoding="split"),
+                Column("result", I32, "", "0 delivered, 1 ignored, 2 already pending (TRACE_SIGNAL_*)"),
+                Column("stack_id", I32, "", "user stack at the fault (see syscalls.stack_id)", optional=True),
+            ),
+        ),
+        Table(
+            "maps", "a line of /proc/PID/maps, as read", "ts_begin_ns",
+            (
+                Column("reading", U32, "", "number of the reading; its lines share it", encoding="delta"),
+                Column("reason", TEXT, "", "baseline, checkpoint, final, or resync and why"),
+                _ts("ts_begin_ns", "before the first byte was read"),
+                _ts("ts_end_ns", "after the last byte was read; the truth lies between, for each line on its own"),
+                Column("pid", U32, "", "process (thread group) id in the initial pid namespace"),
+                Column("start", U64, "address", "first byte", encoding="split"),
+                Column("end", U64, "address", "first byte past the mapping", encoding="split"),
+                Column("perms", TEXT, "", "as printed"),
+                Column("offset_bytes", U64, "bytes", "offset in the file, as printed"),
+                Column("dev", U32, "", _DEV),
+                Column("inode", U64, "", "inode number"),
+                Column("path", BYTES, "bytes", "path as printed: newlines stand as \\012, ' (deleted)' is a suffix", "K", toctou=True),
+            ),
+        ),
+        Table(
+            "images", "an ELF file seen mapped executable", "ts_ns",
+            (
+                _ts(what="when the file was read, after it was mapped"),
+                Column("pid", U32, "", "process through which it was read"),
+                Column("dev", U32, "", _DEV),
+                Column("inode", U64, "", "inode number"),
+                Column("generation", U32, "", "inode generation of the mapping that named it"),
+                Column("path", BYTES, "bytes", "path of that mapping"),
+                Column("build_id", pa.binary(), "bytes", "NT_GNU_BUILD_ID, null if the file has none", "U", optional=True, encoding="plain"),
+                Column("elf_class", U8, "", "1 for 32-bit, 2 for 64-bit", "U"),
+                Column("elf_type", U16, "", "e_type: 2 ET_EXEC, 3 ET_DYN", "U"),
+                Column("entry", U64, "address", "e_entry", "U"),
+                Column("segments", pa.list_(_SEGMENT), "", "PT_LOAD and PT_INTERP program headers, in file order", "U", encoding="plain"),
+            ),
+        ),
+        Table(
+            "stacks", "a distinct user stack", "ts_ns",
+            (
+                _ts(what="when the recorder first saw it"),
+                Column("stack_id", I32, "", "key used by syscalls, files and faults"),
+                Column("frames", pa.list_(U64), "address", "return addresses, innermost first, in the caller's address space", encoding="plain"),
+            ),
+        ),
+        Table(
+            "losses", "a gap: records that were attempted and not stored", "from_ns",
+            (
+                Column("source", TEXT, "", "where: a BPF ring (calls, files, tasks, faults), sideband, stacks, or writer"),
+                Column("cpu", I32, "", "CPU, -1 where it does not apply"),
+                _ts("from_ns", "no record was lost before this"),
+                _ts("to_ns", "no record was lost after this"),
+                Column("count", U64, "records", "how many; null where it cannot be known", optional=True, encoding="plain"),
+                Column("cause", TEXT, "", "why"),
+            ),
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class WireField:
+    """A field of a BPF record: its C type, and the length of a fixed array (0: a scalar)."""
+
+    name: str
+    ctype: Literal["u8", "u16", "u32", "u64", "s32", "s64", "char"]
+    length: int = 0
+
+
+@dataclass(frozen=True)
+class WireRecord:
+    """A fixed-width record of one BPF ring, laid out without holes (8-byte multiple)."""
+
+    name: str
+    fields: tuple[WireField, ...]
+
+    def numpy_fields(self) -> list[tuple[str, str] | tuple[str, str, tuple[int]]]:
+        """Field list for `numpy.dtype`; char arrays become opaque byte strings (`V`)."""
+        kinds = {"u8": "u1", "u16": "<u2", "u32": "<u4", "u64": "<u8", "s32": "<i4", "s64": "<i8"}
+        fields: list[tuple[str, str] | tuple[str, str, tuple[int]]] = []
+        for field in self.fields:
+            if field.ctype == "char":
+                fields.append((field.name, f"V{field.length}"))
+            elif field.length:
+                fields.append((field.name, kinds[field.ctype], (field.length,)))
+            else:
+                fields.append((field.name, kinds[field.ctype]))
+        return fields
+
+
+COMM_BYTES = 16  # TASK_COMM_LEN
+PATH_BYTES = 256  # what of a path argument is kept; the whole path of a mapped file is in vmas
+
+_CALLER = (
+    WireField("mm", "u64"), WireField("cgroup_id", "u64"),
+    WireField("pid", "u32"), WireField("tid", "u32"), WireField("comm", "char", COMM_BYTES),
+    WireField("cpu", "u16"), WireField("nr", "u16"), WireField("stack_id", "s32"),
+)
+
+WIRE: dict[str, WireRecord] = {
+    record.name: record
+    for record in (
+        WireRecord(
+            "calls",
+            (
+                WireField("ts_enter_ns", "u64"), WireField("ts_exit_ns", "u64"),
+                WireField("args", "u64", 6), WireField("ret", "s64"), *_CALLER,
+                WireField("fd_inode", "u64"), WireField("fd_size_bytes", "u64"),
+                WireField("fd_dev", "u32"), WireField("fd_generation", "u32"),
+            ),
+        ),
+        WireRecord(
+            "files",
+            (
+                WireField("ts_enter_ns", "u64"), WireField("ts_exit_ns", "u64"),
+                WireField("args", "u64", 6), WireField("ret", "s64"), *_CALLER,
+                WireField("inode", "u64"), WireField("old_size_bytes", "u64"), WireField("new_size_bytes", "u64"),
+                WireField("dev", "u32"), WireField("generation", "u32"),
+                WireField("known", "u32"), WireField("path_len", "s32"),
+                WireField("open_flags", "u64"),
+                WireField("path", "char", PATH_BYTES),
+            ),
+        ),
+        WireRecord(
+            "tasks",
+            (
+                WireField("ts_ns", "u64"), WireField("clone_flags", "u64"), WireField("mm", "u64"),
+                WireField("event", "u8"), WireField("elf_class", "u8"), WireField("cpu", "u16"), WireField("path_len", "s32"),
+                WireField("pid", "u32"), WireField("tid", "u32"),
+                WireField("parent_pid", "u32"), WireField("parent_tid", "u32"),
+                WireField("comm", "char", COMM_BYTES), WireField("path", "char", PATH_BYTES),
+            ),
+        ),
+        WireRecord(
+            "faults",
+            (
+                WireField("ts_ns", "u64"), WireField("address", "u64"), WireField("ip", "u64"),
+                *_CALLER, WireField("code", "s32"), WireField("result", "s32"),
+            ),
+        ),
+    )
+}
+"""Records of the BPF rings, one ring and one size each. `nr` is a call's 64-bit number, or its
+32-bit number with bit 15 set; in `faults` it is the signal."""
+
+NR_I386 = 1 << 15
+
+
+def arrow_schema(table: Table) -> pa.Schema:
+    """The Arrow schema of a table: names, types, and per field what the dictionary says of it."""
+    return pa.schema(
+        [
+            pa.field(
+                column.name, column.type, nullable=column.optional,
+                metadata={
+                    "unit": column.unit, "description": column.description, "origin": column.origin,
+                    "toctou": str(column.toctou).lower(), "optional": str(column.optional).lower(),
+                },
+            )
+            for column in table.columns
+        ],
+        metadata={"maptrail.table": table.name, "maptrail.format": str(FORMAT_VERSION)},
+    )
+
+
+def c_header() -> str:
+    """The text of bpf/wire.h."""
+
+    def lines() -> Iterator[str]:
+        yield "/* SPDX-License-Identifier: GPL-2.0 */"
+        yield "/* Made by `python -m recorder.schema` from recorder/schema.py: change it there. */"
+        yield "#pragma once"
+        yield f"#define NR_I386 {NR_I386}"
+        yield f"#define COMM_BYTES {COMM_BYTES}"
+        yield f"#define PATH_BYTES {PATH_BYTES}"
+        for call in SYSCALLS:
+            if call.number >= 0:
+                yield f"#define NR_{call.name} {call.number}"
+            if call.i386 is not None:
+                yield f"#define NR32_{call.name} {call.i386}"
+        for record in WIRE.values():
+            yield ""
+            yield f"struct {record.name}_record {{"
+            for field in record.fields:
+                yield f"\t{field.ctype} {field.name}{f'[{field.length}]' if field.length else ''};"
+            yield "};"
+
+    return "\n".join(lines()) + "\n"
+
+
+if __name__ == "__main__":
+    target = Path(__file__).parent.parent / "bpf" / "wire.h"
+    target.write_text(c_header())
+    print(f"wrote {target.name}", file=sys.stderr)
