@@ -107,8 +107,11 @@ SYSCALLS: tuple[Syscall, ...] = (
         # mmap_pgoff (mmap2): the last argument counts pages of 4096 bytes
         (("addr", "addr"), ("len", "size"), ("prot", "prot"), ("flags", "flags"), ("fd", "fd"), ("pgoff", "pgoff")),
     ),
-    # old_mmap, i386 only: one pointer to the six arguments, which user space can change meanwhile
-    Syscall("old_mmap", -90, 90, (("arg", "ptr"),)),
+    # old_mmap, i386 only: one pointer to the six arguments, read at entry; user space can change them meanwhile
+    Syscall(
+        "old_mmap", -90, 90,
+        (("addr", "addr"), ("len", "size"), ("prot", "prot"), ("flags", "flags"), ("fd", "fd"), ("offset", "offset_bytes")),
+    ),
     Syscall("munmap", 11, 91, (("addr", "addr"), ("len", "size"))),
     Syscall("mprotect", 10, 125, (*_RANGE, ("prot", "prot"))),
     Syscall("pkey_mprotect", 329, 380, (*_RANGE, ("prot", "prot"), ("pkey", "pkey"))),
