@@ -159,12 +159,14 @@ static __always_inline s32 user_stack(void *ctx)
 /* Contexts of perf's syscall tracepoints: the common fields, then what their format files say. */
 struct enter_context {
 	u64 common;
-	u64 nr;
+	s32 nr;
+	u32 unused;
 	u64 args[6];
 };
 
 struct exit_context {
 	u64 common;
-	u64 nr;
+	s32 nr;
+	u32 unused;
 	s64 ret;
 };

@@ -147,8 +147,6 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 
 	if (t && t->active > NR_I386)
 		end_call(ctx, t, pid_tgid, ctx->args[1]);
-	if (!is_i386_call())
-		return 0;
 	f = file_calls.lookup(&tid);
 	if (f && f->nr >= NR_I386)
 		end_file_call(ctx, f, pid_tgid, ctx->args[1]);

@@ -1,0 +1,286 @@
+"""BPF records to Arrow tables, whole batches at a time.
+
+Pure: it needs neither root nor bcc. Every function takes a numpy array of one ring's records and
+gives a table in that table's declared schema.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from recorder.schema import NR_I386, SYSCALLS, TABLES, WIRE, Syscall, arrow_schema
+
+__all__ = ["DECODERS", "RECORDS", "decode_calls", "decode_faults", "decode_files", "decode_tasks"]
+
+RECORDS: dict[str, np.dtype[np.void]] = {name: np.dtype(record.numpy_fields()) for name, record in WIRE.items()}
+"""numpy layout of each ring's records."""
+
+Records = npt.NDArray[np.void]
+Ints = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+
+_NUMBERS = 1 << 16
+_PAGE_BYTES = mmap.PAGESIZE
+_NO_STACK = -38  # bpf/common.h: stacks were not asked for
+_KNOWN_FILE, _KNOWN_OLD_SIZE, _KNOWN_NEW_SIZE, _KNOWN_PATH = 1, 2, 4, 8  # bpf/files.c
+_TASK_EVENTS = pa.array(["clone", "exec"])  # enum task_event, bpf/tasks.c
+_SIGNALS = {7: "SIGBUS", 11: "SIGSEGV"}
+
+
+def _numbers(call: Syscall) -> list[tuple[int, tuple[tuple[str, str | None], ...]]]:
+    """Record numbers of a call, each with the arguments it has there."""
+    numbers = []
+    if call.number >= 0:
+        numbers.append((call.number, call.args))
+    if call.i386 is not None:
+        numbers.append((NR_I386 | call.i386, call.i386_args or call.args))
+    return numbers
+
+
+class _Arguments:
+    """Where each argument column stands among the six registers, by record number."""
+
+    def __init__(self) -> None:
+        self.names = [call.name for call in SYSCALLS]
+        self.name_index = np.full(_NUMBERS, -1, np.int32)
+        self.position: dict[str, npt.NDArray[np.int8]] = {}
+        for index, call in enumerate(SYSCALLS):
+            for number, args in _numbers(call):
+                self.name_index[number] = index
+                for place, (_, column) in enumerate(args):
+                    if column is None:
+                        continue
+                    table = self.position.setdefault(column, np.full(_NUMBERS, -1, np.int8))
+                    if table[number] < 0:  # the low half of a 64-bit argument in two registers comes first
+                        table[number] = place
+
+    def column(self, name: str, records: Records, nr: Ints, present: Ints) -> tuple[Ints, Mask | None] | None:
+        """Values and validity of an argument column; None when no call in the batch has it."""
+        position = self.position[name]
+        places = position[present]
+        distinct = np.unique(places)
+        if distinct[-1] < 0:
+            return None
+        if distinct[0] >= 0:
+            valid = None
+        else:
+            valid = position[nr] >= 0
+            distinct = distinct[1:]
+        if len(distinct) == 1:
+            return records["args"][:, distinct[0]], valid
+        return records["args"][np.arange(len(records)), np.maximum(position[nr], 0)], valid
+
+
+_ARGUMENTS = _Arguments()
+_MAPS_A_FILE = np.zeros(_NUMBERS, np.bool_)
+for _call in SYSCALLS:
+    if _call.name in ("mmap", "old_mmap"):
+        for _number, _ in _numbers(_call):
+            _MAPS_A_FILE[_number] = True
+
+
+def _array(values: Ints, type: pa.DataType, valid: Mask | None = None) -> pa.Array:
+    """An Arrow array over contiguous `values`, with a validity bitmap from `valid`."""
+    values = np.ascontiguousarray(values, type.to_pandas_dtype())
+    bitmap = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
+    return pa.Array.from_buffers(type, len(values), [bitmap, pa.py_buffer(values)])
+
+
+def _named(index: Ints, names: pa.Array, valid: Mask | None = None) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(_array(index, pa.int32(), valid), names)
+
+
+def _text(field: Ints, valid: Mask | None = None) -> pa.DictionaryArray:
+    """Fixed-width, NUL-padded byte strings as a dictionary; each distinct string is cut once."""
+    field = np.ascontiguousarray(field)
+    fixed = pa.Array.from_buffers(pa.binary(field.dtype.itemsize), len(field), [None, pa.py_buffer(field)])
+    encoded = fixed.dictionary_encode()
+    words = pa.array([word.split(b"\0", 1)[0] for word in encoded.dictionary.to_pylist()], pa.binary())
+    indices = encoded.indices
+    if valid is not None:
+        indices = _array(indices.to_numpy(), pa.int32(), valid)
+    return pa.DictionaryArray.from_arrays(indices, words)
+
+
+def _path(records: Records, valid: Mask | None) -> pa.DictionaryArray:
+    """The path of each record; what the kernel left behind it in the ring is blanked first."""
+    width = records.dtype["path"].itemsize
+    raw = np.ascontiguousarray(records["path"]).view(np.uint8).reshape(len(records), width)
+    raw[np.arange(width)[None, :] >= records["path_len"][:, None]] = 0
+    return _text(raw.view(f"V{width}").reshape(-1), valid)
+
+
+def _table(name: str, columns: dict[str, pa.Array], rows: int) -> pa.Table:
+    schema = arrow_schema(TABLES[name])
+    return pa.Table.from_arrays(
+        [columns[f.name] if f.name in columns else pa.nulls(rows, f.type) for f in schema], schema=schema
+    )
+
+
+def _caller(records: Records) -> dict[str, pa.Array]:
+    return {
+        "pid": _array(records["pid"], pa.uint32()),
+        "tid": _array(records["tid"], pa.uint32()),
+        "comm": _text(records["comm"]),
+        "cpu": _array(records["cpu"], pa.uint16()),
+        "cgroup_id": _array(records["cgroup_id"], pa.uint64()),
+        "mm": _array(records["mm"], pa.uint64()),
+        "stack_id": _stack_id(records["stack_id"]),
+    }
+
+
+def _stack_id(ids: Ints) -> pa.Array:
+    asked = ids != _NO_STACK
+    return _array(ids, pa.int32(), asked) if asked.any() else pa.nulls(len(ids), pa.int32())
+
+
+def _abi(nr: Ints) -> pa.DictionaryArray:
+    return _named(nr >= NR_I386, pa.array(["x86_64", "i386"]))
+
+
+def _outcome(ret: Ints) -> dict[str, pa.Array]:
+    """`ret` and `errno`: the kernel returns errors as -4095..-1 (include/linux/err.h)."""
+    ret = np.ascontiguousarray(ret)
+    return {"ret": _array(ret, pa.int64()), "errno": _array(np.where((ret < 0) & (ret >= -4095), -ret, 0), pa.int32())}
+
+
+def decode_calls(records: Records) -> pa.Table:
+    """Ring `calls` to table `syscalls`, one row a record, in ring order (by exit, per CPU)."""
+    rows = len(records)
+    nr = np.ascontiguousarray(records["nr"])
+    present = np.flatnonzero(np.bincount(nr))
+    columns = _caller(records) | _outcome(records["ret"])
+    columns["ts_enter_ns"] = _array(records["ts_enter_ns"], pa.uint64())
+    columns["ts_exit_ns"] = _array(records["ts_exit_ns"], pa.uint64())
+    columns["syscall"] = _named(_ARGUMENTS.name_index[nr], pa.array(_ARGUMENTS.names))
+    columns["abi"] = _abi(nr)
+    for column in TABLES["syscalls"].columns:
+        if column.name in _ARGUMENTS.position:
+            found = _ARGUMENTS.column(column.name, records, nr, present)
+            if found is not None:
+                columns[column.name] = _array(*_fit(found, column.type))
+    columns["offset_bytes"] = _offset_bytes(records, nr, present, columns)
+    maps_a_file = _MAPS_A_FILE[present]
+    if maps_a_file.any():
+        valid = _MAPS_A_FILE[nr] & (records["fd_inode"] != 0)
+        for name in ("fd_inode", "fd_size_bytes", "fd_dev", "fd_generation"):
+            columns[name] = _array(records[name], TABLES["syscalls"][name].type, valid)
+    return _table("syscalls", columns, rows)
+
+
+def _fit(found: tuple[Ints, Mask | None], type: pa.DataType) -> tuple[Ints, pa.DataType, Mask | None]:
+    """Register values as the C type of the argument: an int is its register's low half."""
+    values, valid = found
+    if type == pa.int32():
+        values = values.astype(np.uint32).view(np.int32)
+    elif type == pa.uint32():
+        values = values.astype(np.uint32)
+    elif type == pa.int64():
+        values = values.view(np.int64) if values.flags.c_contiguous else np.ascontiguousarray(values).view(np.int64)
+    return values, type, valid
+
+
+def _offset_bytes(records: Records, nr: Ints, present: Ints, columns: dict[str, pa.Array]) -> pa.Array:
+    given = _ARGUMENTS.column("offset_bytes", records, nr, present)
+    pages = _ARGUMENTS.column("pgoff", records, nr, present)
+    if pages is None:
+        return pa.nulls(len(nr), pa.uint64()) if given is None else _array(given[0], pa.uint64(), given[1])
+    # mmap2's unit is 4096 bytes whatever the page size; remap_file_pages counts pages
+    unit = np.where(nr >= NR_I386, np.uint64(4096), np.uint64(_PAGE_BYTES))
+    derived = pages[0] * unit
+    if given is None:
+        return _array(derived, pa.uint64(), pages[1])
+    assert pages[1] is not None  # no call has both columns, so each is missing somewhere
+    valid = pages[1] | (True if given[1] is None else given[1])
+    return _array(np.where(pages[1], derived, given[0]), pa.uint64(), valid)
+
+
+def decode_files(records: Records) -> pa.Table:
+    """Ring `files` to table `files`, one row a record, in ring order."""
+    rows = len(records)
+    nr = np.ascontiguousarray(records["nr"])
+    known = records["known"]
+    opens = np.isin(_ARGUMENTS.name_index[nr], [_ARGUMENTS.names.index(n) for n in ("open", "openat", "openat2", "creat")])
+    falls = _ARGUMENTS.name_index[nr] == _ARGUMENTS.names.index("fallocate")
+    by_path = np.isin(_ARGUMENTS.name_index[nr], [_ARGUMENTS.names.index(n) for n in ("truncate", "truncate64")])
+    i386 = nr >= NR_I386
+    wide = i386 & (falls | np.isin(_ARGUMENTS.name_index[nr], [_ARGUMENTS.names.index(n) for n in ("ftruncate64", "truncate64")]))
+    arg = [np.ascontiguousarray(records["args"][:, i]) for i in range(6)]
+
+    def pair(low: int) -> Ints:
+        return arg[low] | (arg[low + 1] << np.uint64(32))
+
+    columns = _caller(records) | _outcome(records["ret"])
+    columns["ts_enter_ns"] = _array(records["ts_enter_ns"], pa.uint64())
+    columns["ts_exit_ns"] = _array(records["ts_exit_ns"], pa.uint64())
+    base = pa.array([name.removesuffix("64") for name in _ARGUMENTS.names])
+    columns["operation"] = pa.array(base.take(_array(_ARGUMENTS.name_index[nr], pa.int32())).dictionary_encode())
+    columns["abi"] = _abi(nr)
+    fd = np.where(opens, records["ret"], arg[0].astype(np.uint32).view(np.int32).astype(np.int64))
+    columns["fd"] = _array(fd, pa.int32(), ~by_path & ~(opens & (records["ret"] < 0)))
+    # the programs put the arguments of every open in openat's order
+    columns["dirfd"] = _array(arg[0].astype(np.uint32).view(np.int32), pa.int32(), opens)
+    columns["mode"] = _array(arg[3].astype(np.uint32), pa.uint32(), opens)
+    columns["flags"] = _array(np.where(opens, records["open_flags"], arg[1]), pa.uint64(), opens | falls)
+    columns["offset_bytes"] = _array(np.where(wide, pair(2), arg[2]), pa.uint64(), falls)
+    length = np.where(falls, np.where(wide, pair(4), arg[3]), np.where(wide, pair(1), arg[1]))
+    columns["length_bytes"] = _array(length, pa.uint64(), ~opens)
+    columns["path_given"] = _path(records, (known & _KNOWN_PATH) != 0)
+    is_file = (known & _KNOWN_FILE) != 0
+    columns["dev"] = _array(records["dev"], pa.uint32(), is_file)
+    columns["inode"] = _array(records["inode"], pa.uint64(), is_file)
+    columns["generation"] = _array(records["generation"], pa.uint32(), is_file)
+    columns["old_size_bytes"] = _array(records["old_size_bytes"], pa.uint64(), (known & _KNOWN_OLD_SIZE) != 0)
+    columns["new_size_bytes"] = _array(records["new_size_bytes"], pa.uint64(), (known & _KNOWN_NEW_SIZE) != 0)
+    columns["identity"] = _named(np.zeros(rows, np.int32), pa.array(["fd"]), is_file)
+    return _table("files", columns, rows)
+
+
+def decode_tasks(records: Records) -> pa.Table:
+    """Ring `tasks` to table `tasks`, one row a record, in ring order."""
+    rows = len(records)
+    clone = records["event"] == 0
+    columns = {
+        "ts_ns": _array(records["ts_ns"], pa.uint64()),
+        "event": _named(records["event"], _TASK_EVENTS),
+        "source": _named(np.zeros(rows, np.int32), pa.array(["bpf"])),
+        "pid": _array(records["pid"], pa.uint32()),
+        "tid": _array(records["tid"], pa.uint32()),
+        "cpu": _array(records["cpu"], pa.uint16()),
+        "parent_pid": _array(records["parent_pid"], pa.uint32(), clone),
+        "parent_tid": _array(records["parent_tid"], pa.uint32(), clone),
+        "clone_flags": _array(records["clone_flags"], pa.uint64(), clone),
+        "comm": _text(records["comm"]),
+        "path": _path(records, ~clone),
+        "mm": _array(records["mm"], pa.uint64()),
+        "elf_class": _array(records["elf_class"], pa.uint8(), ~clone),
+    }
+    return _table("tasks", columns, rows)
+
+
+def decode_faults(records: Records) -> pa.Table:
+    """Ring `faults` to table `faults`, one row a record, in ring order."""
+    columns = _caller(records) | {
+        "ts_ns": _array(records["ts_ns"], pa.uint64()),
+        "signal": _named(records["nr"] == 11, pa.array([_SIGNALS[7], _SIGNALS[11]])),
+        "code": _array(records["code"], pa.int32()),
+        "address": _array(records["address"], pa.uint64()),
+        "ip": _array(records["ip"], pa.uint64()),
+        "result": _array(records["result"], pa.int32()),
+    }
+    return _table("faults", columns, len(records))
+
+
+DECODERS: dict[str, tuple[str, Callable[[Records], pa.Table]]] = {
+    "calls": ("syscalls", decode_calls),
+    "files": ("files", decode_files),
+    "tasks": ("tasks", decode_tasks),
+    "faults": ("faults", decode_faults),
+}
+"""Ring → the table its records go to, and how."""

@@ -1,0 +1,233 @@
+"""The BPF programs: compiled, loaded, attached. The only module that uses bcc.
+
+Which programs are attached is decided by looking at what the kernel has (tracefs, raw
+tracepoints), never by its version; `outcome` says for each what became of it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import secrets
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recorder.bccpath import import_bcc
+from recorder.bpfdir import bpf_dir
+from recorder.decode import RECORDS
+from recorder.ring import BpfRing, map_counters
+from recorder.schema import SYSCALLS, Syscall
+
+__all__ = ["SOURCES", "Attached", "Probes", "ProbeError", "RingSizes", "Sources"]
+
+SOURCES = ("calls", "files", "tasks", "faults", "threads", "stacks")
+"""Sources of loss, in the order of `enum source` in bpf/common.h."""
+
+Sources = npt.NDArray[np.void]
+
+_COUNTER = np.dtype(
+    [(name, "<u8") for name in ("attempted", "lost", "first_lost_ns", "last_lost_ns", "acknowledged")]
+    + [("unused", "<u8", (3,))]  # type: ignore[list-item]
+)
+_FAMILIES = ("calls.c", "files.c", "tasks.c", "faults.c", "i386.c")
+_RAW = {
+    "task_newtask": "on_task_newtask",
+    "sched_process_exec": "on_sched_process_exec",
+    "sched_process_exit": "on_sched_process_exit",
+    "signal_generate": "on_signal_generate",
+}
+_I386 = {"sys_enter": "on_sys_enter", "sys_exit": "on_sys_exit"}
+_SPECIAL_ENTRY = {
+    "mmap": "enter_mmap",
+    "prctl": "enter_prctl",
+    "ftruncate": "enter_fd_2",
+    "fallocate": "enter_fd_4",
+    "truncate": "enter_truncate",
+    "open": "enter_open",
+    "openat": "enter_openat",
+    "openat2": "enter_openat2",
+    "creat": "enter_creat",
+}
+_PAGE = os.sysconf("SC_PAGESIZE")
+MAX_FRAMES = 127  # PERF_MAX_STACK_DEPTH, the default of kernel.perf_event_max_stack
+
+
+class ProbeError(Exception):
+    """The kernel or bcc refused; `hint` says what the user can do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class RingSizes:
+    """Bytes of each BPF ring; rounded up to a power of two of pages."""
+
+    calls: int = 64 << 20
+    files: int = 4 << 20
+    tasks: int = 8 << 20
+    faults: int = 1 << 20
+
+    def pages(self, ring: str) -> int:
+        pages = max(1, -(-getattr(self, ring) // _PAGE))
+        return 1 << (pages - 1).bit_length()
+
+
+@dataclass(frozen=True)
+class Attached:
+    """What became of one probe."""
+
+    name: str
+    on: bool
+    why: str = ""
+
+
+@dataclass
+class Probes:
+    """The loaded programs and their rings.
+
+    `targets_only` limits recording to processes named with `add_target` and their descendants.
+    Every program leaves this process out.
+    """
+
+    offsets: list[str]
+    tracefs: Path
+    sizes: RingSizes = RingSizes()
+    targets_only: bool = False
+    stacks: bool = False
+    stack_entries: int = 1 << 14
+    threads: int = 1 << 16
+    rings: dict[str, BpfRing] = field(default_factory=dict, init=False)
+    outcome: list[Attached] = field(default_factory=list, init=False)
+    i386_attached: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self.cpus = _possible_cpus()
+        folder = bpf_dir()
+        # BCC looks for kernel headers here, and finds the project's own
+        os.environ["BCC_KERNEL_SOURCE"] = str(folder / "headers")
+        self._bcc = import_bcc()
+        self._bpf = self._load(folder)
+        for ring in RECORDS:
+            fd = self._bpf[ring].map_fd
+            self.rings[ring] = BpfRing(fd, self.sizes.pages(ring) * _PAGE, RECORDS[ring])
+        self.counters: Sources = map_counters(self._bpf["counters"].map_fd, (len(SOURCES), self.cpus), _COUNTER)
+        self._perf_fds: list[int] = []
+
+    def _load(self, folder: Path) -> Any:
+        macros = {
+            "SELF_TGID": os.getpid(),
+            "MM_KEY": f"{secrets.randbits(64)}ULL",
+            "MAX_CPUS": self.cpus,
+            "MAX_THREADS": self.threads,
+            "STACK_ENTRIES": self.stack_entries,
+            **{f"RING_{ring.upper()}_PAGES": self.sizes.pages(ring) for ring in RECORDS},
+        }
+        flags = [*self.offsets, *(f"-D{name}={value}" for name, value in macros.items()), "-w"]
+        flags += ["-DONLY_TARGETS"] if self.targets_only else []
+        flags += ["-DWITH_STACKS"] if self.stacks else []
+        # One text, since BCC rewrites map accesses in the main file only
+        text = "\n".join(f'#line 1 "bpf/{name}"\n{(folder / name).read_text()}' for name in ("wire.h", "common.h", *_FAMILIES))
+        try:
+            return self._bcc.BPF(text=text.replace("#pragma once\n", "\n"), cflags=flags)
+        except Exception as error:  # bcc raises bare Exception
+            raise ProbeError(f"the BPF programs did not compile: {error}", "run: record doctor") from error
+
+    def attach(self) -> None:
+        """Attach every program this kernel has a place for; fails if the mapping calls cannot be had.
+
+        Programs that clean up come first, those that make records last.
+        """
+        for event, function in _RAW.items():
+            self._raw(event, function)
+        for call in SYSCALLS:
+            if call.number >= 0:
+                self._attach_syscall(call)
+        if not any(a.on for a in self.outcome if a.name == "syscalls:mmap"):
+            why = next((a.why for a in self.outcome if a.name == "syscalls:mmap"), "")
+            raise ProbeError(f"the tracepoint of mmap could not be used: {why}", "run: record doctor")
+
+    def attach_i386(self) -> None:
+        """See 32-bit calls too; every system call of the machine then costs about 0.15 µs more."""
+        if not self.i386_attached:
+            self.i386_attached = True
+            for event, function in _I386.items():
+                self._raw(event, function)
+
+    def _attempt(self, name: str, attach: Callable[[], object]) -> bool:
+        try:
+            attach()
+        except Exception as error:  # bcc raises bare Exception
+            self.outcome.append(Attached(name, False, str(error)))
+            return False
+        self.outcome.append(Attached(name, True))
+        return True
+
+    def _raw(self, event: str, function: str) -> None:
+        self._attempt(
+            f"raw:{event}", lambda: self._bpf.attach_raw_tracepoint(tp=event.encode(), fn_name=function.encode())
+        )
+
+    def _attach_syscall(self, call: Syscall) -> None:
+        enter, leave = (self.tracefs / f"events/syscalls/sys_{side}_{call.name}" for side in ("enter", "exit"))
+        if not (enter.is_dir() and leave.is_dir()):
+            self.outcome.append(Attached(f"syscalls:{call.name}", False, "this kernel has no such tracepoint"))
+            return
+        entry = _SPECIAL_ENTRY.get(call.name, f"enter_{len(call.args)}")
+        exit = "leave_file_call" if call.family == "files" else "leave_call"
+
+        def attach() -> None:
+            # the exit first: a call that is entered before both are there is left out whole
+            for point, function in ((leave, exit), (enter, entry)):
+                self._attach_tracepoint(point.name, function)
+
+        self._attempt(f"syscalls:{call.name}", attach)
+
+    def _attach_tracepoint(self, point: str, function: str) -> None:
+        self._bpf.attach_tracepoint(tp=f"syscalls:{point}".encode(), fn_name=function.encode())
+
+    def detach(self) -> None:
+        """Stop making records; what the rings hold stays readable."""
+        self._bpf.cleanup_probes() if hasattr(self._bpf, "cleanup_probes") else None
+        for name in list(self._bpf.tracepoint_fds):
+            self._bpf.detach_tracepoint(name)
+        for name in list(self._bpf.raw_tracepoint_fds):
+            self._bpf.detach_raw_tracepoint(name)
+
+    def add_target(self, pid: int) -> None:
+        """Record process `pid` and every process it makes from now on."""
+        table = self._bpf["targets"]
+        table[ctypes.c_uint32(pid)] = ctypes.c_uint8(1)
+
+    def losers(self) -> dict[int, int]:
+        """Processes that lost records since the last call, with how many."""
+        table = self._bpf["losers"]
+        found = {key.value: value.value for key, value in table.items()}
+        for pid in found:
+            del table[ctypes.c_uint32(pid)]
+        return found
+
+    def frames(self, stack_ids: Iterable[int]) -> list[tuple[int, list[int]]]:
+        """Return addresses of each stack, innermost first; a stack that is gone has none."""
+        table = self._bpf["stacks"]
+        buffer = (ctypes.c_uint64 * MAX_FRAMES)()
+        found = []
+        for stack_id in stack_ids:
+            key = ctypes.c_int(stack_id)
+            if self._bcc.lib.bpf_lookup_elem(table.map_fd, ctypes.byref(key), ctypes.byref(buffer)) == 0:
+                frames = list(struct.unpack_from(f"{MAX_FRAMES}Q", buffer))
+                found.append((stack_id, frames[: frames.index(0)] if 0 in frames else frames))
+        return found
+
+
+def _possible_cpus() -> int:
+    """How many CPU numbers there can be; bpf_get_smp_processor_id is below it."""
+    last = Path("/sys/devices/system/cpu/possible").read_text().strip().rpartition("-")[2].rpartition(",")[2]
+    return int(last) + 1

@@ -1,0 +1,229 @@
+"""From drained records to acknowledged batches, on a thread of its own.
+
+Draining must never wait for decoding, compression or a disk. The drain loop hands whole batches
+over and goes on; what the writer cannot take within its memory budget, or cannot store, is counted
+as lost, with its place in time.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recorder.decode import DECODERS
+from recorder.schema import TABLES, arrow_schema
+from recorder.sideband import SidebandDecoder
+
+__all__ = ["Batch", "Loss", "Totals", "Writer"]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A gap, as a row of table `losses`. `count` is None where it cannot be known."""
+
+    source: str
+    cpu: int
+    from_ns: int
+    to_ns: int
+    count: int | None
+    cause: str
+
+
+@dataclass
+class Batch:
+    """What was drained since the last hand-over.
+
+    `rings` holds raw records by BPF ring, `sideband` raw chunks of the perf rings, `tables` rows
+    that are Arrow already. `drained_to_ns`: every event before it is in this batch or an earlier one.
+    """
+
+    rings: dict[str, list[npt.NDArray[np.void]]] = field(default_factory=dict)
+    sideband: list[Any] = field(default_factory=list)
+    tables: dict[str, list[pa.Table]] = field(default_factory=dict)
+    losses: list[Loss] = field(default_factory=list)
+    drained_to_ns: int = 0
+    nbytes: int = 0
+    records: int = 0
+
+    def add_ring(self, ring: str, records: npt.NDArray[np.void]) -> None:
+        self.rings.setdefault(ring, []).append(records)
+        self.nbytes += records.nbytes
+        self.records += len(records)
+
+    def add_sideband(self, chunk: Any) -> None:
+        self.sideband.append(chunk)
+        self.nbytes += chunk.nbytes
+        self.records += chunk.nbytes // 128  # about the size of a record: it only decides when to hand over
+
+    def add_table(self, name: str, rows: pa.Table) -> None:
+        self.tables.setdefault(name, []).append(rows)
+        self.nbytes += rows.nbytes
+
+
+@dataclass
+class Totals:
+    """Rows stored and lost by table, and losses by source and cause."""
+
+    stored: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
+    causes: dict[tuple[str, str], int] = field(default_factory=dict)
+    stored_bytes: int = 0
+
+    def lose(self, table: str, loss: Loss) -> None:
+        count = loss.count or 0
+        self.lost[table] = self.lost.get(table, 0) + count
+        key = (loss.source, loss.cause)
+        self.causes[key] = self.causes.get(key, 0) + count
+
+
+class _Store(Protocol):
+    def append(self, table: str, batch: pa.Table) -> None: ...
+
+    def commit(self, **fields: Any) -> None: ...
+
+
+class Writer(threading.Thread):
+    """Decodes and stores batches in the order they came.
+
+    `on_tables(batch)` is called with the decoded tables of every batch before they are stored, so
+    that what follows from them (new stacks, images to read) can be added; `facts()` gives the
+    manifest's fields for each commit.
+    """
+
+    def __init__(
+        self,
+        store: _Store,
+        *,
+        memory_bytes: int,
+        exclude_pid: int,
+        on_tables: Callable[[dict[str, pa.Table]], None],
+        facts: Callable[[], dict[str, Any]],
+        on_loss: Callable[[Loss], None],
+    ) -> None:
+        super().__init__(name="writer", daemon=True)
+        self._store = store
+        self._queue: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._queued_bytes = 0
+        self._lock = threading.Lock()
+        self._memory_bytes = memory_bytes
+        self._sideband = SidebandDecoder(exclude={exclude_pid})
+        self._on_tables = on_tables
+        self._facts = facts
+        self._on_loss = on_loss
+        self._pending_losses: list[tuple[str, Loss]] = []
+        self.totals = Totals()
+        self.failure: Exception | None = None
+        self.trouble = ""
+
+    def submit(self, batch: Batch) -> bool:
+        """Hand a batch over without waiting. False: it did not fit, and was dropped and counted."""
+        with self._lock:
+            fits = self._queued_bytes + batch.nbytes <= self._memory_bytes
+            if fits:
+                self._queued_bytes += batch.nbytes
+        if not fits:
+            self._drop(batch)
+            batch = Batch(losses=batch.losses, drained_to_ns=batch.drained_to_ns)
+        self._queue.put(batch)
+        return fits
+
+    def finish(self) -> None:
+        """Store everything handed over, then end the thread."""
+        self._queue.put(None)
+        self.join()
+        if self.failure is not None:
+            raise self.failure
+
+    def run(self) -> None:
+        try:
+            while (batch := self._queue.get()) is not None:
+                self._store_batch(batch)
+                with self._lock:
+                    self._queued_bytes -= batch.nbytes
+        except Exception as error:  # shown by the main thread
+            self.failure = error
+
+    def _drop(self, batch: Batch) -> None:
+        cause = "the writer's memory was full: the disk is too slow"
+        for name, rows in self._decode(batch).items():
+            self._lose(name, rows, cause)
+
+    def _decode(self, batch: Batch) -> dict[str, pa.Table]:
+        parts: dict[str, list[pa.Table]] = {name: list(tables) for name, tables in batch.tables.items()}
+        for ring, arrays in batch.rings.items():
+            table, decode = DECODERS[ring]
+            parts.setdefault(table, []).append(decode(np.concatenate(arrays)))
+        if batch.sideband:
+            decoded = self._sideband.decode(batch.sideband)
+            for table, rows in decoded.tables.items():
+                parts.setdefault(table, []).append(rows)
+            for loss in decoded.losses:
+                self._note("vmas", Loss(*loss))
+        return {
+            name: pa.concat_tables(tables).unify_dictionaries() if len(tables) > 1 else tables[0]
+            for name, tables in parts.items()
+            if any(table.num_rows for table in tables)
+        }
+
+    def _store_batch(self, batch: Batch) -> None:
+        for loss in batch.losses:
+            self._note(_TABLE_OF_SOURCE.get(loss.source, "syscalls"), loss)
+        tables = self._decode(batch)
+        self._on_tables(tables)
+        stored: dict[str, int] = {}
+        for name, rows in tables.items():
+            try:
+                self._store.append(name, rows)
+                stored[name] = rows.num_rows
+            except Exception as error:
+                self.trouble = str(error)
+                self._lose(name, rows, f"not stored: {error}")
+        losses = [loss for _, loss in self._pending_losses]
+        if losses:
+            try:
+                self._store.append("losses", _loss_table(losses))
+                self._pending_losses.clear()
+            except Exception as error:  # kept, and tried again with the next batch
+                self.trouble = str(error)
+        for name, count in stored.items():
+            self.totals.stored[name] = self.totals.stored.get(name, 0) + count
+        try:
+            self._store.commit(drained_to_ns=batch.drained_to_ns, **self._facts())
+            if len(stored) == len(tables):
+                self.trouble = ""
+        except Exception as error:  # what was appended is acknowledged by the next commit that succeeds
+            self.trouble = str(error)
+
+    def _lose(self, table: str, rows: pa.Table, cause: str) -> None:
+        times = rows.column(TABLES[table].time)
+        low, high = pc.min_max(times).as_py().values()
+        self._note(table, Loss("writer", -1, low, high, rows.num_rows, f"{cause} ({table})"))
+
+    def _note(self, table: str, loss: Loss) -> None:
+        self.totals.lose(table, loss)
+        self._pending_losses.append((table, loss))
+        self._on_loss(loss)
+
+
+_TABLE_OF_SOURCE = {
+    "calls": "syscalls",
+    "threads": "syscalls",
+    "files": "files",
+    "tasks": "tasks",
+    "faults": "faults",
+    "stacks": "stacks",
+    "sideband": "vmas",
+}
+
+
+def _loss_table(losses: Iterable[Loss]) -> pa.Table:
+    rows = [vars(loss) for loss in losses]
+    return pa.Table.from_pylist(rows, schema=arrow_schema(TABLES["losses"]))
