@@ -144,7 +144,8 @@ def test_a_reading_cut_short_by_death_is_no_reading(monkeypatch: pytest.MonkeyPa
         def read_then_kill(fd: int, _size: int) -> bytes:
             data = real_read(fd, 256)  # whole lines, but not all
             process.send_signal(signal.SIGKILL)
-            process.wait()
+            # a zombie: once it is reaped, reading gives ESRCH instead of an early end
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
             return data
 
         monkeypatch.setattr(os, "read", read_then_kill)
