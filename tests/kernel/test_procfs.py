@@ -143,7 +143,7 @@ def test_a_reading_cut_short_by_death_is_no_reading(monkeypatch: pytest.MonkeyPa
 
         def read_then_kill(fd: int, _size: int) -> bytes:
             data = real_read(fd, 256)  # whole lines, but not all
-            process.send_signal(signal.SIGKILL)
+            os.kill(process.pid, signal.SIGKILL)  # Popen's own kill reaps
             # a zombie: once it is reaped, reading gives ESRCH instead of an early end
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
             return data
