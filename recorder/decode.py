@@ -25,6 +25,7 @@ Records = npt.NDArray[np.void]
 Ints = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
+_SCHEMAS = {name: arrow_schema(table) for name, table in TABLES.items()}
 _NUMBERS = 1 << 16
 _PAGE_BYTES = mmap.PAGESIZE
 _NO_STACK = -38  # bpf/common.h: stacks were not asked for
@@ -116,10 +117,21 @@ def _path(records: Records, valid: Mask | None) -> pa.DictionaryArray:
     return _text(raw.view(f"V{width}").reshape(-1), valid)
 
 
+_NULLS: dict[pa.DataType, pa.Array] = {}
+
+
+def _nulls(rows: int, type: pa.DataType) -> pa.Array:
+    """A column of nulls. Most argument columns of most batches are one, so they share memory."""
+    kept = _NULLS.get(type)
+    if kept is None or len(kept) < rows:
+        kept = _NULLS[type] = pa.nulls(rows, type)
+    return kept.slice(0, rows)
+
+
 def _table(name: str, columns: dict[str, pa.Array], rows: int) -> pa.Table:
-    schema = arrow_schema(TABLES[name])
+    schema = _SCHEMAS[name]
     return pa.Table.from_arrays(
-        [columns[f.name] if f.name in columns else pa.nulls(rows, f.type) for f in schema], schema=schema
+        [columns[f.name] if f.name in columns else _nulls(rows, f.type) for f in schema], schema=schema
     )
 
 
@@ -137,7 +149,7 @@ def _caller(records: Records) -> dict[str, pa.Array]:
 
 def _stack_id(ids: Ints) -> pa.Array:
     asked = ids != _NO_STACK
-    return _array(ids, pa.int32(), asked) if asked.any() else pa.nulls(len(ids), pa.int32())
+    return _array(ids, pa.int32(), asked) if asked.any() else _nulls(len(ids), pa.int32())
 
 
 def _abi(nr: Ints) -> pa.DictionaryArray:
@@ -190,7 +202,7 @@ def _offset_bytes(records: Records, nr: Ints, present: Ints, columns: dict[str, 
     given = _ARGUMENTS.column("offset_bytes", records, nr, present)
     pages = _ARGUMENTS.column("pgoff", records, nr, present)
     if pages is None:
-        return pa.nulls(len(nr), pa.uint64()) if given is None else _array(given[0], pa.uint64(), given[1])
+        return _nulls(len(nr), pa.uint64()) if given is None else _array(given[0], pa.uint64(), given[1])
     # mmap2's unit is 4096 bytes whatever the page size; remap_file_pages counts pages
     unit = np.where(nr >= NR_I386, np.uint64(4096), np.uint64(_PAGE_BYTES))
     derived = pages[0] * unit

@@ -195,16 +195,21 @@ class Probes:
 
     def detach(self) -> None:
         """Stop making records; what the rings hold stays readable."""
-        self._bpf.cleanup_probes() if hasattr(self._bpf, "cleanup_probes") else None
         for name in list(self._bpf.tracepoint_fds):
             self._bpf.detach_tracepoint(name)
         for name in list(self._bpf.raw_tracepoint_fds):
             self._bpf.detach_raw_tracepoint(name)
 
     def add_target(self, pid: int) -> None:
-        """Record process `pid` and every process it makes from now on."""
+        """With `targets_only`: record process `pid` and every process it makes from now on."""
+        if not self.targets_only:
+            return
         table = self._bpf["targets"]
         table[ctypes.c_uint32(pid)] = ctypes.c_uint8(1)
+
+    def targets(self) -> list[int]:
+        """Processes recorded now: those named, and what they made that is still alive."""
+        return [key.value for key in self._bpf["targets"]]
 
     def losers(self) -> dict[int, int]:
         """Processes that lost records since the last call, with how many."""

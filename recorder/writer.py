@@ -93,9 +93,10 @@ class _Store(Protocol):
 class Writer(threading.Thread):
     """Decodes and stores batches in the order they came.
 
-    `on_tables(batch)` is called with the decoded tables of every batch before they are stored, so
-    that what follows from them (new stacks, images to read) can be added; `facts()` gives the
-    manifest's fields for each commit.
+    `on_tables(tables)` is called with the decoded tables of every batch before they are stored, so
+    that what follows from them (new stacks, images to read) can be added. `facts()` gives the
+    manifest's fields for each commit. `on_loss(loss, pids)` hears of every loss at once; pids is
+    None where the processes concerned are not known.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class Writer(threading.Thread):
         exclude_pid: int,
         on_tables: Callable[[dict[str, pa.Table]], None],
         facts: Callable[[], dict[str, Any]],
-        on_loss: Callable[[Loss], None],
+        on_loss: Callable[[Loss, list[int] | None], None],
     ) -> None:
         super().__init__(name="writer", daemon=True)
         self._store = store
@@ -115,10 +116,12 @@ class Writer(threading.Thread):
         self._lock = threading.Lock()
         self._memory_bytes = memory_bytes
         self._sideband = SidebandDecoder(exclude={exclude_pid})
+        # batches are dropped on the draining thread, which must not wait for this one's decoder
+        self._dropping = SidebandDecoder(exclude={exclude_pid})
         self._on_tables = on_tables
         self._facts = facts
         self._on_loss = on_loss
-        self._pending_losses: list[tuple[str, Loss]] = []
+        self._pending_losses: list[Loss] = []
         self.totals = Totals()
         self.failure: Exception | None = None
         self.trouble = ""
@@ -153,16 +156,16 @@ class Writer(threading.Thread):
 
     def _drop(self, batch: Batch) -> None:
         cause = "the writer's memory was full: the disk is too slow"
-        for name, rows in self._decode(batch).items():
+        for name, rows in self._decode(batch, self._dropping).items():
             self._lose(name, rows, cause)
 
-    def _decode(self, batch: Batch) -> dict[str, pa.Table]:
+    def _decode(self, batch: Batch, sideband: SidebandDecoder) -> dict[str, pa.Table]:
         parts: dict[str, list[pa.Table]] = {name: list(tables) for name, tables in batch.tables.items()}
         for ring, arrays in batch.rings.items():
             table, decode = DECODERS[ring]
             parts.setdefault(table, []).append(decode(np.concatenate(arrays)))
         if batch.sideband:
-            decoded = self._sideband.decode(batch.sideband)
+            decoded = sideband.decode(batch.sideband)
             for table, rows in decoded.tables.items():
                 parts.setdefault(table, []).append(rows)
             for loss in decoded.losses:
@@ -176,7 +179,7 @@ class Writer(threading.Thread):
     def _store_batch(self, batch: Batch) -> None:
         for loss in batch.losses:
             self._note(_TABLE_OF_SOURCE.get(loss.source, "syscalls"), loss)
-        tables = self._decode(batch)
+        tables = self._decode(batch, self._sideband)
         self._on_tables(tables)
         stored: dict[str, int] = {}
         for name, rows in tables.items():
@@ -186,11 +189,12 @@ class Writer(threading.Thread):
             except Exception as error:
                 self.trouble = str(error)
                 self._lose(name, rows, f"not stored: {error}")
-        losses = [loss for _, loss in self._pending_losses]
+        losses = list(self._pending_losses)
         if losses:
             try:
                 self._store.append("losses", _loss_table(losses))
-                self._pending_losses.clear()
+                with self._lock:
+                    del self._pending_losses[: len(losses)]
             except Exception as error:  # kept, and tried again with the next batch
                 self.trouble = str(error)
         for name, count in stored.items():
@@ -205,12 +209,14 @@ class Writer(threading.Thread):
     def _lose(self, table: str, rows: pa.Table, cause: str) -> None:
         times = rows.column(TABLES[table].time)
         low, high = pc.min_max(times).as_py().values()
-        self._note(table, Loss("writer", -1, low, high, rows.num_rows, f"{cause} ({table})"))
+        pids = pc.unique(rows.column("pid")).to_pylist() if "pid" in rows.column_names else []
+        self._note(table, Loss("writer", -1, low, high, rows.num_rows, f"{cause} ({table})"), pids)
 
-    def _note(self, table: str, loss: Loss) -> None:
-        self.totals.lose(table, loss)
-        self._pending_losses.append((table, loss))
-        self._on_loss(loss)
+    def _note(self, table: str, loss: Loss, pids: list[int] | None = None) -> None:
+        with self._lock:
+            self.totals.lose(table, loss)
+            self._pending_losses.append(loss)
+        self._on_loss(loss, pids)
 
 
 _TABLE_OF_SOURCE = {

@@ -1,0 +1,303 @@
+"""The command `record`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="record",
+    help="Record what the kernel does to memory mappings. Runs as root on the machine in question; "
+    "the capture is a directory of Parquet files for `analyze`, there or anywhere else.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+EXIT_USAGE, EXIT_NOT_PERMITTED, EXIT_RUN_FAILED = 2, 4, 125
+
+
+class _Failure(Exception):
+    """Ends the program with one sentence, a hint and a status."""
+
+    def __init__(self, message: str, hint: str = "", status: int = 1) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.status = status
+
+
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_SECONDS = {"": 1.0, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _size(text: str) -> int:
+    found = re.fullmatch(r"(\d+)\s*([kmg]?)(i?b)?", text.strip().lower())
+    if not found:
+        raise typer.BadParameter(f"not a size: {text} (try 64M)")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _duration(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)", text.strip().lower())
+    if not found or float(found[1]) <= 0:
+        raise typer.BadParameter(f"not a duration: {text} (try 30s or 5m)")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Directory of the capture. Default: maptrail-DATE-TIME here.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a capture that is there already.")]
+Duration = Annotated[
+    float | None, typer.Option(parser=_duration, metavar="TIME", help="Stop after this long, such as 30s or 5m.")
+]
+Stacks = Annotated[bool, typer.Option("--stacks/--no-stacks", help="Record the user stack of each call.")]
+RingSize = Annotated[
+    int,
+    typer.Option(parser=_size, metavar="SIZE", help="Kernel memory for calls not yet read; the side-band gets as much again for each CPU, 256M at most."),
+]  # fmt: skip
+Memory = Annotated[
+    int, typer.Option(parser=_size, metavar="SIZE", help="The recorder's memory for events not yet on disk.")
+]
+RING_SIZE: Any = "64M"
+MEMORY: Any = "512M"
+
+
+@app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})
+def run(
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The command and its arguments.")],
+    output: Output = None,
+    overwrite: Overwrite = False,
+    duration: Duration = None,
+    stacks: Stacks = False,
+    ring_size: RingSize = RING_SIZE,
+    memory: Memory = MEMORY,
+) -> None:
+    """Run a command and record it and every process it makes.
+
+    Input, output, signals and the exit status are the command's own. When recording fails before the command
+    starts, the exit status is 125. With --duration the recording ends first and the command runs on to its end.
+    """
+    _record("run", output, overwrite, duration, stacks, ring_size, memory, command=tuple(command))
+
+
+@app.command()
+def attach(
+    pids: Annotated[list[int], typer.Argument(metavar="PID...", help="Processes to record, with their children.")],
+    output: Output = None,
+    overwrite: Overwrite = False,
+    duration: Duration = None,
+    stacks: Stacks = False,
+    ring_size: RingSize = RING_SIZE,
+    memory: Memory = MEMORY,
+) -> None:
+    """Record running processes, and what they fork from now on, until they end or you press Ctrl-C."""
+    _record("attach", output, overwrite, duration, stacks, ring_size, memory, pids=tuple(pids))
+
+
+@app.command()
+def host(
+    output: Output = None,
+    overwrite: Overwrite = False,
+    duration: Duration = None,
+    stacks: Stacks = False,
+    ring_size: RingSize = RING_SIZE,
+    memory: Memory = MEMORY,
+) -> None:
+    """Record every process of the machine until you press Ctrl-C."""
+    _record("host", output, overwrite, duration, stacks, ring_size, memory)
+
+
+@app.command()
+def doctor(
+    format: Annotated[str, typer.Option("--format", help="table or json")] = "table",
+) -> None:
+    """Say what this kernel gives, what is missing, and what to do about it.
+
+    Exit status: 0 when recording works here, 1 when it does not.
+    """
+    from recorder import doctor as report
+
+    raise typer.Exit(report.show(format))
+
+
+def _record(
+    mode: Any,
+    output: Path | None,
+    overwrite: bool,
+    duration: float | None,
+    stacks: bool,
+    ring_size: int,
+    memory: int,
+    *,
+    command: tuple[str, ...] = (),
+    pids: tuple[int, ...] = (),
+) -> None:
+    from recorder.launch import FORWARDED, Child
+    from recorder.plan import make_plan, problems
+    from recorder.session import Options, Recording
+
+    failed = EXIT_RUN_FAILED if mode == "run" else EXIT_NOT_PERMITTED
+    _check_pids(pids)
+    output = output or Path(time.strftime("maptrail-%Y%m%d-%H%M%S"))
+    plan = make_plan()
+    fatal = problems(plan).fatal
+    if fatal:
+        raise _Failure(f"cannot record here: {fatal[0].why}", fatal[0].hint or "run: record doctor", failed)
+    signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
+    options = Options(mode, output, command, pids, duration, stacks, ring_size, memory, overwrite)
+    child = Child(command) if command else None
+    status = _Status()
+    try:
+        with _failures_as(EXIT_RUN_FAILED if mode == "run" else 1):
+            recording = Recording(options, plan, child, status.progress, status.warn, status.compacting)
+            outcome = recording.run()
+    except BaseException:
+        if child:
+            child.abandon()
+        raise
+    status.clear()
+    if outcome.exec_error:
+        raise _Failure(f"cannot run {_shown(command[0])}: {outcome.exec_error.strerror}", status=outcome.exit_code)
+    _tell(options, outcome)
+    if outcome.trouble and not outcome.exit_code:
+        raise _Failure(f"the capture is not complete: {outcome.trouble}", f"analyze summary {options.output}")
+    raise typer.Exit(outcome.exit_code)
+
+
+def _check_pids(pids: tuple[int, ...]) -> None:
+    for pid in pids:
+        if pid == os.getpid():
+            raise _Failure(f"the recorder does not record itself: {pid}", status=EXIT_USAGE)
+        if not Path(f"/proc/{pid}").exists():
+            raise _Failure(f"no such process: {pid}", "ps -e lists the running ones", EXIT_USAGE)
+        if not Path(f"/proc/{pid}/task/{pid}").exists():
+            raise _Failure(f"this is a thread, not a process: {pid}", status=EXIT_USAGE)
+        if not _readable(pid):
+            raise _Failure(f"not permitted to look at process: {pid}", "run as root, in its pid namespace", EXIT_NOT_PERMITTED)
+
+
+def _readable(pid: int) -> bool:
+    try:
+        os.close(os.open(f"/proc/{pid}/maps", os.O_RDONLY))
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _failures_as(status: int) -> Iterator[None]:
+    """Errors that carry a hint end the program with their sentence, not a traceback."""
+    try:
+        yield
+    except _Failure:
+        raise
+    except Exception as error:
+        if not hasattr(error, "hint"):
+            raise
+        raise _Failure(str(error), error.hint, getattr(error, "status", status)) from error
+
+
+class _Status:
+    """One line on a terminal, kept up to date; nothing when the output is not one."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._shown = False
+        self._last = (0.0, 0)
+
+    def progress(self, now: Any) -> None:
+        if not self._live:
+            return
+        then, records = self._last
+        rate = (now.records - records) / max(now.elapsed_s - then, 1e-6)
+        self._last = (now.elapsed_s, now.records)
+        parts = [f"recording {now.elapsed_s:6.1f} s", f"{rate:9,.0f} calls/s", f"{_bytes(now.stored_bytes):>9} on disk"]
+        if now.lost:
+            parts.append(f"{now.lost:,} lost")
+        if now.trouble:
+            parts.append(now.trouble)
+        self._line("   ".join(parts))
+
+    def compacting(self, fraction: float) -> None:
+        if self._live:
+            self._line(f"compacting {fraction:4.0%}")
+
+    def warn(self, text: str) -> None:
+        self.clear()
+        print(f"record: warning: {text}", file=sys.stderr, flush=True)
+
+    def _line(self, text: str) -> None:
+        width = os.get_terminal_size(sys.stderr.fileno()).columns
+        sys.stderr.write(f"\r\x1b[K{_shown(text)[: max(width - 1, 1)]}")
+        sys.stderr.flush()
+        self._shown = True
+
+    def clear(self) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._shown = False
+
+
+def _tell(options: Any, outcome: Any) -> None:
+    """What was recorded and what to type next, on standard error: the output is the command's."""
+    stored = sum(t["stored"] for t in outcome.totals.values())
+    lost = sum(outcome.losses.values())
+    what = _shown(" ".join(options.command)) if options.command else {"attach": "attached", "host": "this host"}[options.mode]
+    per_row = f", {outcome.stored_bytes / stored:.1f} bytes each" if stored else ""
+    lines = [
+        f"recorded {outcome.wall_s:.1f} s of {what} into {_shown(str(options.output))}",
+        f"  stored {stored:,} rows, {_bytes(outcome.stored_bytes)}{per_row}",
+    ]
+    for (source, cause), count in sorted(outcome.losses.items()):
+        lines.append(f"  LOST {count:,} ({source}): {cause}" if count else f"  gap of unknown size ({source}): {cause}")
+    if not lost:
+        lines.append("  nothing lost")
+    lines.append(f"  recorder used {outcome.cpu_s:.2f} s of CPU and {_bytes(outcome.max_rss_bytes)} of memory")
+    lines.append(f"next: analyze summary {_shown(str(options.output))}")
+    print("\n".join(lines), file=sys.stderr)
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    raise AssertionError
+
+
+def _shown(text: str) -> str:
+    """Text fit for a terminal: whatever is not printable stands as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _fail(failure: _Failure) -> NoReturn:
+    print(f"record: {_shown(str(failure))}", file=sys.stderr)
+    if failure.hint:
+        print(f"\nhint: {_shown(failure.hint)}", file=sys.stderr)
+    sys.exit(failure.status)
+
+
+def main() -> None:
+    try:
+        app()
+    except _Failure as failure:
+        _fail(failure)
+
+
+if __name__ == "__main__":
+    main()

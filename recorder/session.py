@@ -1,0 +1,523 @@
+"""One recording: probes on, drain until it ends, probes off, nothing left behind unsaid."""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from recorder import procfs
+from recorder.btf import Btf, cflags
+from recorder.elf import Mapping
+from recorder.launch import FORWARDED, Child
+from recorder.observer import Observer
+from recorder.perfring import PerfRings
+from recorder.plan import Probe, private_tracefs
+from recorder.probes import SOURCES, Probes, RingSizes
+from recorder.schema import TABLES, arrow_schema
+from recorder.store import Store
+from recorder.writer import Batch, Loss, Writer
+
+__all__ = ["Options", "Outcome", "Progress", "Recording"]
+
+HAND_OVER_ROWS = 1 << 17  # larger batches cost less on disk; engine-facts: 100k rows are enough
+HAND_OVER_S = 1.0  # what a crash may cost
+_BUSY_S, _IDLE_S = 0.02, 0.1
+_SETTLED_NS = 200_000_000  # a loss is over when none followed for so long
+_ELF32 = 1
+
+_CAUSES = {
+    "threads": "the table of threads was full",
+    "stacks": "the table of stacks was full, or two stacks fell into one slot",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for."""
+
+    mode: Literal["run", "attach", "host"]
+    output: Path
+    command: tuple[str, ...] = ()
+    pids: tuple[int, ...] = ()
+    duration_s: float | None = None
+    stacks: bool = False
+    ring_bytes: int = 64 << 20
+    memory_bytes: int = 512 << 20
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the recording stands; for the status line."""
+
+    elapsed_s: float
+    records: int
+    lost: int
+    stored_bytes: int
+    trouble: str
+
+
+@dataclass
+class Outcome:
+    """How it ended."""
+
+    exit_code: int = 0
+    exec_error: OSError | None = None
+    totals: dict[str, dict[str, int]] = field(default_factory=dict)
+    losses: dict[tuple[str, str], int] = field(default_factory=dict)
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    max_rss_bytes: int = 0
+    stored_bytes: int = 0
+    trouble: str = ""
+
+
+class Recording:
+    """Set up with everything that can fail for the user's reasons, then `run` once.
+
+    `plan` is what the machine was found to give, for the manifest; `child` the held command of
+    `run`. `on_progress` is called a few times a second, `on_warning` for what the user should know
+    at once.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        plan: list[Probe],
+        child: Child | None,
+        on_progress: Callable[[Progress], None],
+        on_warning: Callable[[str], None],
+        on_compacting: Callable[[float], None],
+    ) -> None:
+        self.options = options
+        self._child = child
+        self._on_progress = on_progress
+        self._on_warning = on_warning
+        self._on_compacting = on_compacting
+        self._started_ns = time.monotonic_ns()
+        self._probes = Probes(
+            cflags(Btf()),
+            private_tracefs(),
+            RingSizes(calls=options.ring_bytes),
+            targets_only=options.mode != "host",
+            stacks=options.stacks,
+        )
+        targets = [child.pid] if child else list(options.pids)
+        self._store = Store(options.output, self._header(plan, targets), overwrite=options.overwrite)
+        try:
+            self._perf = self._open_sideband(targets)
+        except BaseException:
+            self._store.discard()
+            raise
+        self._targets = targets
+        self._plan = plan
+        self._observer = Observer()
+        self._writer = Writer(
+            self._store,
+            memory_bytes=options.memory_bytes,
+            exclude_pid=os.getpid(),
+            on_tables=self._follow_up,
+            facts=self._facts,
+            on_loss=self._on_loss,
+        )
+        self._batch = Batch()
+        self._handed_over = time.monotonic()
+        self._records = 0
+        self._drained = dict.fromkeys(self._probes.rings, 0)
+        self._resync: set[int] = set()
+        self._resync_all = False
+        self._resync_reason = ""
+        self._last_loss_ns = 0
+        self._last_resync_ns = 0
+        self._warned_at = 0.0
+        self._lost_untold = 0
+        self._known_images: set[tuple[int, int, int]] = set()
+        self._known_stacks = np.zeros(self._probes.stack_entries, np.bool_)
+        self._stop = threading.Event()
+        self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._signals: list[int] = []
+        self._cpu_before_s = 0.0
+
+    # -- setting up -------------------------------------------------------------------------
+
+    def _header(self, plan: list[Probe], targets: list[int]) -> dict[str, Any]:
+        monotonic_ns, realtime_ns = _clocks()
+        options = self.options
+        return {
+            "mode": options.mode,
+            "command": list(options.command),
+            "targets": targets,
+            "options": {
+                "duration_s": options.duration_s,
+                "stacks": options.stacks,
+                "ring_bytes": options.ring_bytes,
+                "memory_bytes": options.memory_bytes,
+            },
+            **procfs.machine_facts(),
+            "recorder_pid": os.getpid(),
+            "clock": {"monotonic_ns": monotonic_ns, "realtime_ns": realtime_ns},
+            "started_ns": self._started_ns,
+            "probe_plan": [probe.as_dict() for probe in plan],
+        }
+
+    def _open_sideband(self, targets: list[int]) -> PerfRings:
+        # a side-band ring is one a CPU, the BPF ring one for all: together they stay in proportion
+        per_cpu = max(1 << 20, min(self.options.ring_bytes, (256 << 20) // os.cpu_count()))  # type: ignore[operator]
+        if self.options.mode == "host":
+            return PerfRings.open_host(per_cpu)
+        return PerfRings.open_tasks(targets, per_cpu)
+
+    # -- the recording ----------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Record until the command ends, the targets are gone, time is up or a signal says so."""
+        self._observer.start()
+        self._writer.start()
+        signals = threading.Thread(target=self._take_signals, name="signals", daemon=True)
+        signals.start()
+        for pid in self._targets:
+            self._probes.add_target(pid)
+        self._probes.attach()
+        self._begin()
+        self._cpu_before_s = time.process_time()
+        if self._child:
+            self._child.release()
+        outcome = Outcome()
+        try:
+            self._loop()
+            self._end_readings()
+        finally:
+            outcome.wall_s = (time.monotonic_ns() - self._started_ns) / 1e9
+            self._probes.detach()
+            self._perf.disable()
+            self._finish(outcome)
+        if self._child:
+            outcome.exit_code, outcome.exec_error = self._child.wait()
+        return outcome
+
+    def _begin(self) -> None:
+        pids = None if self.options.mode == "host" else self._targets
+        if not self._child:
+            self._batch.add_table("tasks", procfs.alive_tasks(pids))
+            mine = os.getpid()
+            self._observer.read_maps((p for p in (pids or procfs.pids()) if p != mine), "baseline")
+            if procfs.any_32bit_process(pids):
+                self._probes.attach_i386()
+        elif _is_elf32(self.options.command[0]):
+            self._probes.attach_i386()
+
+    def _loop(self) -> None:
+        poll = select.epoll()
+        poll.register(self._stop_fd, select.EPOLLIN)
+        # edge-triggered: only a forced wake-up (a 32-bit image) counts, not that records are there
+        poll.register(self._probes.rings["tasks"].fd, select.EPOLLIN | select.EPOLLET)
+        watched = {self._child.fd} if self._child else {os.pidfd_open(pid) for pid in self.options.pids}
+        for fd in watched:
+            poll.register(fd, select.EPOLLIN)
+        ends = None if self.options.duration_s is None else time.monotonic() + self.options.duration_s
+        told = 0.0
+        busy = True
+        while not self._stop.is_set():
+            timeout = _BUSY_S if busy else _IDLE_S
+            if ends is not None:
+                timeout = max(0.0, min(timeout, ends - time.monotonic()))
+            for fd, _ in poll.poll(timeout):
+                if fd in watched:
+                    poll.unregister(fd)
+                    watched.discard(fd)
+                    if not watched:
+                        self._stop.set()
+            busy = self._drain()
+            now = time.monotonic()
+            if ends is not None and now >= ends:
+                self._stop.set()
+            if now - told >= 0.5:
+                told = now
+                self._on_progress(self._progress())
+        poll.close()
+
+    def _take_signals(self) -> None:
+        while True:
+            info = signal.sigwaitinfo(FORWARDED)
+            if self._child and not self._stop.is_set():
+                # a terminal's Ctrl-C reaches the command by itself (SI_KERNEL); anything else is passed on
+                if info.si_code != _SI_KERNEL:
+                    signal.pidfd_send_signal(self._child.fd, info.si_signo)
+            else:
+                self._stop.set()
+                os.eventfd_write(self._stop_fd, 1)
+
+    # -- draining ---------------------------------------------------------------------------
+
+    def _drain(self) -> bool:
+        """Take what the rings hold; True if it was much, so that the next look should come soon."""
+        before_ns = time.monotonic_ns()
+        records_before = self._records
+        for name, ring in self._probes.rings.items():
+            while (records := ring.drain()) is not None:
+                self._records += len(records)
+                self._drained[name] += len(records)
+                self._batch.add_ring(name, records)
+                if name == "tasks":
+                    self._look_for_i386(records)
+                self._hand_over_if_full()
+                if len(records) < 4096:
+                    break
+        for chunk in self._perf.drain():
+            self._batch.add_sideband(chunk)
+            self._hand_over_if_full()
+        for name, rows in self._observer.collect():
+            self._batch.add_table(name, rows)
+        self._look_for_losses()
+        self._resync_if_settled()
+        self._batch.drained_to_ns = before_ns
+        if time.monotonic() - self._handed_over >= HAND_OVER_S:
+            self._hand_over()
+        return self._records != records_before
+
+    def _hand_over_if_full(self) -> None:
+        if self._batch.records >= HAND_OVER_ROWS:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        batch, self._batch = self._batch, Batch(drained_to_ns=self._batch.drained_to_ns)
+        self._handed_over = time.monotonic()
+        self._writer.submit(batch)
+
+    def _look_for_i386(self, records: Any) -> None:
+        if self._probes.i386_attached:
+            return
+        first = records[records["elf_class"] == _ELF32]
+        if len(first):
+            self._probes.attach_i386()
+            since = int(first["ts_ns"][0])
+            self._batch.losses.append(
+                Loss("calls", -1, since, time.monotonic_ns(), None, "32-bit calls made before their probes were on")
+            )
+            self._want_resync(first["pid"].tolist(), "the first 32-bit image")
+
+    def _look_for_losses(self) -> None:
+        counters = self._probes.counters
+        lost = counters["lost"]
+        fresh = np.argwhere(lost != counters["acknowledged"])
+        if not len(fresh):
+            return
+        for source, cpu in fresh.tolist():
+            total = int(lost[source, cpu])
+            slot = counters[source, cpu]
+            name = SOURCES[source]
+            loss = Loss(
+                name, cpu, int(slot["first_lost_ns"]), int(slot["last_lost_ns"]),
+                total - int(slot["acknowledged"]), _CAUSES.get(name, "the ring was full"),
+            )  # fmt: skip
+            counters["acknowledged"][source, cpu] = total
+            self._batch.losses.append(loss)
+        self._last_loss_ns = time.monotonic_ns()
+        self._want_resync(self._probes.losers(), "records were lost")
+
+    # -- doubt and its cure -----------------------------------------------------------------
+
+    def _on_loss(self, loss: Loss, pids: list[int] | None) -> None:
+        self._lost_untold += loss.count or 0
+        if loss.source == "sideband" or loss.source == "writer":
+            self._last_loss_ns = time.monotonic_ns()
+            if pids is None:
+                self._resync_all = True
+            else:
+                self._want_resync(pids, "records were lost")
+        now = time.monotonic()
+        if self._lost_untold and now - self._warned_at > 5.0:
+            self._on_warning(f"lost {self._lost_untold:,} records: {loss.cause}")
+            self._warned_at = now
+            self._lost_untold = 0
+
+    def _want_resync(self, pids: Iterable[int], reason: str) -> None:
+        self._resync.update(pids)
+        self._resync_reason = reason
+
+    def _resync_if_settled(self) -> None:
+        if not (self._resync or self._resync_all):
+            return
+        now = time.monotonic_ns()
+        if now - self._last_loss_ns < _SETTLED_NS and now - self._last_resync_ns < 1_000_000_000:
+            return
+        self._last_resync_ns = now
+        if self._resync_all:
+            self._resync.update(self._live_targets())
+        pids, self._resync, self._resync_all = self._resync, set(), False
+        self._observer.read_maps(sorted(pids), f"resync: {self._resync_reason or 'records were lost'}")
+
+    def _live_targets(self) -> list[int]:
+        mine = os.getpid()
+        found = procfs.pids() if self.options.mode == "host" else self._probes.targets()
+        return [pid for pid in found if pid != mine]
+
+    def _end_readings(self) -> None:
+        """The maps of what is still alive, while the probes still watch."""
+        self._observer.read_maps(self._live_targets(), "final")
+        while not self._observer.idle:
+            time.sleep(_BUSY_S)
+            self._drain()
+
+    # -- what follows from decoded rows -----------------------------------------------------
+
+    def _follow_up(self, tables: dict[str, pa.Table]) -> None:
+        if "vmas" in tables:
+            self._observer.read_images(self._new_images(tables["vmas"]))
+        if self.options.stacks:
+            ids = [
+                tables[name].column("stack_id").drop_null().to_numpy()
+                for name in ("syscalls", "files", "faults")
+                if name in tables
+            ]
+            if ids:
+                self._new_stacks(np.concatenate(ids), tables)
+
+    def _new_images(self, vmas: pa.Table) -> list[Mapping]:
+        perms = vmas.column("perms").combine_chunks()
+        executable = np.array(["x" in text for text in perms.dictionary.to_pylist()], np.bool_)
+        inode = vmas.column("inode").to_numpy()
+        rows = np.flatnonzero(executable[perms.indices.to_numpy()] & (inode != 0)) if len(executable) else []
+        if not len(rows):
+            return []
+        key = inode[rows] * np.uint64(0x9E3779B97F4A7C15) + vmas.column("dev").to_numpy()[rows]
+        _, first = np.unique(key, return_index=True)
+        found = []
+        for row in vmas.take(pa.array(rows[first])).to_pylist():
+            identity = (row["dev"], row["inode"], row["generation"])
+            if identity not in self._known_images:
+                self._known_images.add(identity)
+                found.append(
+                    Mapping(row["pid"], row["start"], row["end"], *identity, row["path"])
+                )
+        return found
+
+    def _new_stacks(self, ids: Any, tables: dict[str, pa.Table]) -> None:
+        ids = np.unique(ids[ids >= 0])
+        fresh = ids[~self._known_stacks[ids]]
+        if not len(fresh):
+            return
+        self._known_stacks[fresh] = True
+        found = self._probes.frames(fresh.tolist())
+        now = time.monotonic_ns()
+        tables["stacks"] = pa.Table.from_pydict(
+            {"ts_ns": [now] * len(found), "stack_id": [f[0] for f in found], "frames": [f[1] for f in found]},
+            schema=arrow_schema(TABLES["stacks"]),
+        )
+
+    # -- ending -----------------------------------------------------------------------------
+
+    def _finish(self, outcome: Outcome) -> None:
+        while self._drain():
+            pass
+        for loss in self._perf.final_losses():
+            self._batch.losses.append(Loss(*loss))
+        self._account()
+        self._hand_over()
+        self._observer.finish()
+        for name, rows in self._observer.collect():
+            self._batch.add_table(name, rows)
+        self._hand_over()
+        trouble = ""
+        try:
+            self._writer.finish()
+            self._store.compact(self._on_compacting)
+        except Exception as error:
+            trouble = str(error)
+        trouble = trouble or self._writer.trouble
+        facts = self._facts()
+        try:
+            self._store.close(
+                "failed" if trouble else "complete",
+                failure=trouble or None, ended_ns=time.monotonic_ns(), **facts,
+            )  # fmt: skip
+        except Exception as error:
+            trouble = trouble or str(error)
+        outcome.trouble = trouble
+        outcome.totals = facts["totals"]
+        outcome.losses = dict(self._writer.totals.causes)
+        outcome.cpu_s = facts["recorder"]["cpu_s"]
+        outcome.max_rss_bytes = facts["recorder"]["max_rss_bytes"]
+        outcome.stored_bytes = self._store.stored_bytes
+
+    def _account(self) -> None:
+        """Compare what the programs attempted with what was drained and lost; a difference is a loss."""
+        counters = self._probes.counters
+        for name, drained in self._drained.items():
+            row = counters[SOURCES.index(name)]
+            missing = int(row["attempted"].sum()) - int(row["lost"].sum()) - drained
+            if missing:
+                now = time.monotonic_ns()
+                self._batch.losses.append(Loss(name, -1, self._started_ns, now, missing, "unaccounted for"))
+
+    def _facts(self) -> dict[str, Any]:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        totals = self._writer.totals
+        counters = self._probes.counters
+        tables = {}
+        for name in sorted({"syscalls", "vmas", "tasks", "files", "faults", *totals.stored, *totals.lost} - {"losses"}):
+            stored, lost = totals.stored.get(name, 0), totals.lost.get(name, 0)
+            tables[name] = {"attempted": stored + lost, "stored": stored, "lost": lost}
+        # for the tables that have one source, the kernel side's own count
+        for ring, table in (("calls", "syscalls"), ("files", "files"), ("faults", "faults")):
+            attempted = int(counters["attempted"][SOURCES.index(ring)].sum())
+            if ring == "calls":
+                attempted += int(counters["attempted"][SOURCES.index("threads")].sum())
+            tables[table]["attempted"] = attempted
+        return {
+            "totals": tables,
+            "losses": [
+                {"source": source, "cause": cause, "count": count}
+                for (source, cause), count in sorted(totals.causes.items())
+            ],
+            "probes": [vars(attached) for attached in self._probes.outcome],
+            "missed_readings": self._observer.missed_readings,
+            "recorder": {
+                "cpu_s": round(time.process_time() - self._cpu_before_s, 3),
+                "max_rss_bytes": usage.ru_maxrss * 1024,
+                "wall_s": round((time.monotonic_ns() - self._started_ns) / 1e9, 3),
+            },
+        }
+
+    def _progress(self) -> Progress:
+        return Progress(
+            (time.monotonic_ns() - self._started_ns) / 1e9,
+            self._records,
+            sum(self._writer.totals.causes.values()),
+            self._store.stored_bytes,
+            self._writer.trouble,
+        )
+
+
+_SI_KERNEL = 0x80
+
+
+def _clocks() -> tuple[int, int]:
+    """CLOCK_MONOTONIC and CLOCK_REALTIME of one instant: the closest of a few tries."""
+    best = (1 << 62, 0, 0)
+    for _ in range(5):
+        before = time.monotonic_ns()
+        wall = time.time_ns()
+        after = time.monotonic_ns()
+        best = min(best, (after - before, (before + after) // 2, wall))
+    return best[1], best[2]
+
+
+def _is_elf32(program: str) -> bool:
+    try:
+        with open(shutil.which(program) or program, "rb") as file:
+            return file.read(5) == b"\x7fELF\x01"
+    except OSError:
+        return False
