@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+# make demo and make test need nothing but Python 3.11: they set up what they use.
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.PHONY: setup demo test lint format bench clean
+.DELETE_ON_ERROR:
+
+setup: $(READY)
+
+$(READY): pyproject.toml
+	@sh .ci/setup venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@sh .ci/setup bcc $(VENV)
+	@touch $@
+
+demo: setup
+	@$(BIN)/python -m tests.workloads.demo
+
+test: lint
+	@sh .ci/setup compiler
+	@$(BIN)/python -m pytest
+
+lint: setup
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+
+format: setup
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+
+bench: setup
+	@sh .ci/setup compiler
+	@$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
