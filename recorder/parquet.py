@@ -1,0 +1,96 @@
+"""The bytes of one Parquet file of a capture: encode rows, decode them, merge files in order.
+
+Nothing here touches the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from recorder.schema import Table, arrow_schema
+
+__all__ = ["ROW_GROUP_ROWS", "decode", "encode", "live_bytes", "merge"]
+
+ROW_GROUP_ROWS = 122_880
+"""DuckDB's own row group; engines skip row groups by their minimum and maximum."""
+
+_ENCODINGS = {"delta": "DELTA_BINARY_PACKED", "split": "BYTE_STREAM_SPLIT"}
+_WIDE_DICTIONARY = 1024
+
+
+def encode(table: Table, rows: pa.Table) -> pa.Buffer:
+    """Parquet of `rows`, in the table's own schema and encodings.
+
+    Raises ValueError when the columns are not the table's, or one that is not optional holds nulls.
+    """
+    rows = rows.cast(arrow_schema(table))
+    for i, column in enumerate(rows.columns):
+        if pa.types.is_dictionary(column.type):
+            rows = rows.set_column(i, rows.schema.field(i), _trimmed(column))
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        rows, sink, row_group_size=ROW_GROUP_ROWS, write_page_checksum=True, compression="zstd", compression_level=3,
+        use_dictionary=[column.name for column in table.columns if column.encoding == "dict"],
+        column_encoding={c.name: _ENCODINGS[c.encoding] for c in table.columns if c.encoding in _ENCODINGS},
+    )
+    return sink.getvalue()
+
+
+def _trimmed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column without dictionary values that no row uses: Parquet would store them all."""
+    column = column.unify_dictionaries()
+    if column.num_chunks == 0 or len(column.chunk(0).dictionary) <= min(_WIDE_DICTIONARY, len(column)):
+        return column
+    return column.cast(column.type.value_type).dictionary_encode()
+
+
+def decode(data: bytes | pa.Buffer) -> pa.Table:
+    """The rows of a file, less the columns that are null throughout (half of `syscalls`, most often)."""
+    file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+    return file.read(columns=_live_columns(file), use_threads=False)
+
+
+def _live_columns(file: pq.ParquetFile) -> list[str]:
+    empty: dict[str, bool] = {}
+    for group in range(file.metadata.num_row_groups):
+        for leaf in range(file.metadata.num_columns):
+            chunk = file.metadata.row_group(group).column(leaf)
+            name, _, nested = chunk.path_in_schema.partition(".")
+            void = not nested and chunk.statistics is not None and chunk.statistics.null_count == chunk.num_values
+            empty[name] = empty.get(name, True) and void
+    return [name for name in file.schema_arrow.names if not empty.get(name, True)]
+
+
+def live_bytes(rows: pa.Table) -> int:
+    """Memory the rows take, in bytes, less the columns that are null throughout."""
+    return sum(column.nbytes for column in rows.columns if column.null_count < len(column))
+
+
+def merge(table: Table, parts: Iterable[pa.Table]) -> pa.Table:
+    """All rows of `parts` by (pid, time), or by time where the table has no pid; equals keep their order.
+
+    Works one column after another, so that the peak is the rows once, plus one column, when `parts` is a generator.
+    Columns that no part has are null and share their memory.
+    """
+    rows = pa.concat_tables(parts, promote_options="default")
+    keys = [name for name in ("pid", table.time) if name in rows.column_names]
+    order = pa.array(np.lexsort([rows[name].to_numpy() for name in reversed(keys)]))
+    nulls: dict[pa.DataType, pa.Array] = {}
+    columns = []
+    for field in arrow_schema(table):
+        if field.name in rows.column_names:
+            column = rows[field.name]
+            rows = rows.drop_columns([field.name])
+            if pa.types.is_dictionary(field.type):
+                column = column.unify_dictionaries()
+            columns.append(pc.take(column.combine_chunks(), order))
+        else:
+            if field.type not in nulls:
+                nulls[field.type] = pa.nulls(len(order), field.type)
+            columns.append(nulls[field.type])
+    return pa.table(columns, schema=arrow_schema(table))
