@@ -8,6 +8,7 @@ READY := $(VENV)/ready
 .DELETE_ON_ERROR:
 
 setup: $(READY)
+	@:
 
 $(READY): pyproject.toml
 	@sh .ci/setup venv $(VENV)
