@@ -205,11 +205,6 @@ class Store:
                 folder.close()
                 os.rmdir(table, dir_fd=self._root.fd)
 
-    @property
-    def stored_bytes(self) -> int:
-        """Size of the capture's files on disk, those not acknowledged yet included."""
-        return sum(file.entry.bytes for files in (*self._files.values(), self._pending) for file in files)
-
     def append(self, table: str, batch: pa.Table) -> None:
         """Write the rows as a file of their own; the next `commit` acknowledges it. No rows, no file.
 
