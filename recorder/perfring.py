@@ -95,6 +95,7 @@ class PerfRings:
         self._read_format = _FORMAT_LOST
         self._fds: list[tuple[int, int]] = []
         self._rings: list[_Ring] = []
+        _raise_file_limit()
         pages = 1 << (max(ring_bytes, mmap.PAGESIZE) // mmap.PAGESIZE - 1).bit_length()
         try:
             for cpu in _online_cpus():
@@ -165,16 +166,17 @@ class PerfRings:
             number = -fd
             if number == errno.ESRCH:
                 raise ProcessLookupError(number, os.strerror(number))
-            if number == errno.EINVAL and self._read_format:
-                self._read_format = 0
-            elif number != errno.EMFILE or not _raise_file_limit():
-                raise _refused(number, f"for process {pid}" if pid > 0 else "")
+            if number != errno.EINVAL or not self._read_format:
+                raise _refused(number)
+            self._read_format = 0
 
     def _map(self, cpu: int, fd: int, pages: int) -> _Ring:
         size = (1 + pages) * mmap.PAGESIZE
         try:
             memory = mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
         except OSError as error:
+            if error.errno == errno.EMFILE:  # Python's mmap keeps a copy of the fd
+                raise _refused(errno.EMFILE) from None
             reason = os.strerror(error.errno or 0)
             raise PerfError(
                 f"cannot map a side-band ring of {pages * mmap.PAGESIZE} bytes on CPU {cpu}: {reason}",
@@ -246,26 +248,23 @@ def _perf_event_open(pid: int, cpu: int, flags: int, read_format: int) -> int:
     return fd if fd >= 0 else -ctypes.get_errno()
 
 
-def _refused(number: int, what: str) -> PerfError:
-    message = f"the kernel refuses the perf side-band {what}".rstrip() + f": {os.strerror(number)}"
+def _refused(number: int) -> PerfError:
+    message = f"the kernel refuses the perf side-band: {os.strerror(number)}"
     if number in (errno.EACCES, errno.EPERM):
         level = _PARANOID.read_text().strip() if _PARANOID.exists() else "unknown"
         return PerfError(message, f"run as root or with CAP_PERFMON (kernel.perf_event_paranoid is {level})")
     if number == errno.EMFILE:
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        return PerfError(message, f"raise the limit of open files, now {soft}: it takes one for each thread and CPU")
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return PerfError(message, f"raise the hard limit of open files, now {hard}: each thread takes one for each CPU")
     if number in (errno.ENOENT, errno.ENOSYS):
         return PerfError(message, "this kernel is built without perf events (CONFIG_PERF_EVENTS)")
     return PerfError(message, "see what record doctor says of this kernel")
 
 
-def _raise_file_limit() -> bool:
-    """Raise the soft limit of open files to the hard one; False when it is there already."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == hard:
-        return False
+def _raise_file_limit() -> None:
+    """Raise the soft limit of open files to the hard one: a target takes an fd for each thread and CPU."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return True
 
 
 def _threads(pid: int) -> set[int]:
@@ -273,6 +272,8 @@ def _threads(pid: int) -> set[int]:
         return {int(name) for name in os.listdir(f"/proc/{pid}/task")}
     except (FileNotFoundError, ProcessLookupError):
         return set()
+    except OSError as error:
+        raise _refused(error.errno or 0) from None
 
 
 def _online_cpus() -> list[int]:
