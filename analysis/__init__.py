@@ -1,0 +1,1 @@
+"""Analysis of captures: runs anywhere, needs neither root nor bcc."""

@@ -1,0 +1,52 @@
+"""The command `analyze`: asks captures. Data on standard output, all else on standard error.
+
+Exit statuses: 0 yes, 1 the answer is no, 2 wrong use, 3 unreadable capture, 4 not permitted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from analysis.commands import check, schema, sql, summary
+from analysis.errors import AnalysisError, ReaderGone
+from analysis.text import inert
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="analyze",
+    help="Ask captures of address spaces: what was mapped, by whom, and how sure that is.",
+    epilog="Exit: 0 yes, 1 the answer is no, 2 wrong use, 3 unreadable capture, 4 not permitted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("summary")(summary.summary)
+app.command("schema")(schema.schema)
+app.command("sql")(sql.sql)
+app.command("check")(check.check)
+
+
+def main() -> None:
+    """Run `analyze` and exit with its status."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a locale that lacks a character
+    try:
+        app()
+    except ReaderGone as error:
+        # what is still buffered must not fail again when Python exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(error.code)
+    except AnalysisError as error:
+        print(f"error: {_lines(str(error))}", file=sys.stderr)
+        if error.hint:
+            print(f"\nhint: {inert(error.hint)}", file=sys.stderr)
+        sys.exit(error.code)
+
+
+def _lines(text: str) -> str:
+    """Inert text that keeps its line ends: DuckDB points at the place in a query on lines of its own."""
+    return "\n".join(map(inert, text.split("\n")))

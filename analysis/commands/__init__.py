@@ -1,0 +1,1 @@
+"""The commands of `analyze`, one module each."""

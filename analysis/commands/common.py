@@ -1,0 +1,41 @@
+"""What the commands share once they run: opening captures, and saying what is missing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from analysis.capture import Capture, open_captures
+from analysis.dictionary import units
+from analysis.engine import Engine, Limits
+from analysis.output import Style
+from analysis.text import inert
+
+__all__ = ["open_engine", "style", "warn"]
+
+_CHECKED_UNITS = {"size_bytes": "bytes"}
+
+
+def open_engine(paths: Sequence[Path], limits: Limits | None = None) -> Engine:
+    """Open captures for queries; standard error says what is missing from them."""
+    captures = open_captures(paths)
+    for capture in captures:
+        warn(capture)
+    return Engine(captures, limits)
+
+
+def warn(capture: Capture) -> None:
+    """Say on standard error what makes a capture incomplete, and where records were lost."""
+    lines = [line for line in capture.completeness() if line != "complete"]
+    lost = sum(counts["lost"] for counts in capture.manifest.totals.values())
+    if lost:
+        lines.append(f"{lost} records were lost while recording: see the table losses")
+    for line in lines:
+        print(f"warning: {inert(str(capture.path))}: {inert(line)}", file=sys.stderr)
+
+
+def style(engine: Engine | None = None) -> Style:
+    """How tables look on standard output, with the times of these captures."""
+    clocks = {label: capture.manifest.clock for label, capture in engine.captures.items()} if engine else {}
+    return Style.of_stdout({**units(), **_CHECKED_UNITS}, clocks)

@@ -1,0 +1,336 @@
+"""A locked-down DuckDB over opened captures.
+
+In memory, without extensions, without configuration changes, and with access to nothing but the batches
+that passed analysis.capture's checks, by name. DuckDB's `allowed_paths` also lets COPY write to them, and
+EXPLAIN ANALYZE runs what it explains, so statements are parsed first and only reading ones go through.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from analysis.capture import Capture, CheckedFile
+from analysis.dictionary import View, duckdb_type, quote, text_literal, views
+from analysis.errors import AnalysisError, UsageError
+from analysis.progress import Progress
+from analysis.rows import Rows
+from recorder.schema import BYTES, TABLES, Column, Table
+
+__all__ = ["Engine", "Limits", "memory_available"]
+
+_BATCH_ROWS = 8192
+_SPILL_SHARE = 2  # of the free disk space, temporary files may take one part in so many
+_SPILL_MOST = 32 << 30
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a query may use; None: half the memory there is, every CPU we may run on, no end."""
+
+    memory_bytes: int | None = None
+    threads: int | None = None
+    timeout_s: float | None = None
+
+
+def memory_available(root: Path = Path("/")) -> int:
+    """Bytes of memory this process may use: the smaller of RAM and its cgroup limits (v2, and v1), the parents' too.
+
+    systing 105: a DuckDB sized from the host's RAM ran containers out of memory.
+    """
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    try:
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        groups = []
+    for line in groups:
+        _, controllers, group = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        mount = root / "sys/fs/cgroup" / ("memory" if controllers else "")
+        # in a container the path may name the host's group: the container's own limit is then at the mount
+        for folder in {mount, *((mount / part) for part in _lineage(group))}:
+            for name in ("memory.max", "memory.high", "memory.limit_in_bytes"):
+                try:
+                    limits.append(int((folder / name).read_text()))
+                except (OSError, ValueError):  # not there, or "max"
+                    continue
+    return min(limits)
+
+
+def _lineage(group: str) -> Iterator[str]:
+    path = group.strip("/")
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+
+
+class Engine:
+    """Views over captures, and queries on them. A context manager; `close` removes its temporary files.
+
+    `labels` names each capture in the `capture` column: its directory's name, or its path where two
+    directories have the same name.
+    """
+
+    def __init__(self, captures: Sequence[Capture], limits: Limits | None = None) -> None:
+        limits = limits or Limits()
+        names = [capture.path.resolve().name for capture in captures]
+        self.captures = {
+            name if names.count(name) == 1 else str(capture.path.resolve()): capture
+            for name, capture in zip(names, captures, strict=True)
+        }
+        self._spill = tempfile.mkdtemp(prefix="maptrail-")
+        try:
+            self._connection = duckdb.connect(":memory:", config=self._config(limits))
+            self._create_views()
+            self._lock(limits)
+        except BaseException:
+            shutil.rmtree(self._spill, ignore_errors=True)
+            raise
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what runs and remove the temporary files."""
+        self._connection.interrupt()
+        self._connection.close()
+        shutil.rmtree(self._spill, ignore_errors=True)
+
+    def _config(self, limits: Limits) -> dict[str, Any]:
+        memory = limits.memory_bytes or memory_available() // 2
+        spill = min(shutil.disk_usage(self._spill).free // _SPILL_SHARE, _SPILL_MOST)
+        return {
+            "threads": limits.threads or len(os.sched_getaffinity(0)),
+            "memory_limit": f"{memory} bytes",
+            "temp_directory": self._spill,
+            "max_temp_directory_size": f"{spill} bytes",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+            "allow_persistent_secrets": False,
+            "python_enable_replacements": False,
+            "preserve_insertion_order": False,
+        }
+
+    def _lock(self, limits: Limits) -> None:
+        paths = [str(file.path) for capture in self.captures.values() for file in capture.files]
+        run = self._connection.execute
+        run("SET enable_progress_bar = true")
+        run("SET enable_progress_bar_print = false")  # query_progress() works, nothing is printed
+        if limits.timeout_s is not None:
+            run(f"SET max_execution_time = {max(int(limits.timeout_s * 1000), 1)}")
+        run(f"SET allowed_paths = [{', '.join(map(text_literal, paths))}]")
+        run("SET enable_external_access = false")
+        run("SET lock_configuration = true")
+
+    def _create_views(self) -> None:
+        for view in views().values():
+            if view.kind == "table":
+                sql = f"CREATE VIEW {quote(view.name)} AS {self._table_sql(TABLES[view.name])}"
+            elif view.kind == "call":
+                sql = f"CREATE VIEW {quote(view.name)} AS {view.sql}"
+            else:
+                sql = view.sql
+            self._connection.execute(sql)
+            self._connection.execute("; ".join(_comments(view)))
+
+    def _table_sql(self, table: Table) -> str:
+        """The rows of all captures: one read for files with the same columns of the same capture."""
+        parts = []
+        for label, capture in self.captures.items():
+            groups: dict[frozenset[str], list[CheckedFile]] = {}
+            for file in capture.files:
+                if file.entry.table == table.name and file.entry.rows:
+                    groups.setdefault(file.columns, []).append(file)
+            origin = f"{_text(label)} AS capture, {_text(capture.manifest.host)} AS host"
+            for present, files in groups.items():
+                paths = ", ".join(text_literal(str(file.path)) for file in files)
+                # a folder named like host=a must not become a column
+                source = f"read_parquet([{paths}], hive_partitioning = false)"
+                parts.append(f"SELECT {_expressions(table, present)}, {origin} FROM {source}")
+        nothing = f"SELECT {_expressions(table, frozenset())}, NULL::VARCHAR AS capture, NULL::VARCHAR AS host"
+        return " UNION ALL ".join(parts) or f"{nothing} WHERE false"
+
+    def query(self, sql: str | duckdb.Statement, what: str = "running the query") -> Rows:
+        """Run one query of ours, or one statement that `statements` let through.
+
+        Works in a thread, so that Ctrl-C interrupts DuckDB and progress can be shown. Raises AnalysisError.
+        """
+        batches = self._stream(sql, what)
+        return Rows(next(batches), batches)
+
+    def _stream(self, sql: str | duckdb.Statement, what: str) -> Iterator[Any]:
+        """The schema of the result, then its batches."""
+        results: queue.Queue[pa.Schema | pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=4)
+        given_up = threading.Event()
+
+        def put(item: pa.Schema | pa.RecordBatch | BaseException | None) -> None:
+            while not given_up.is_set():
+                with suppress(queue.Full):
+                    results.put(item, timeout=0.1)
+                    return
+
+        def work() -> None:
+            try:
+                relation = self._connection.sql(sql)
+                if relation is None:  # CREATE
+                    put(pa.schema([]))
+                else:
+                    reader = relation.to_arrow_reader(_BATCH_ROWS)
+                    put(reader.schema)
+                    for batch in reader:
+                        if given_up.is_set():
+                            return
+                        put(batch)
+                put(None)
+            except BaseException as error:  # handed to the thread that asked
+                put(error)
+
+        worker = threading.Thread(target=work, daemon=True)
+        with Progress(what) as progress:
+            try:
+                worker.start()
+                while True:
+                    try:
+                        item = results.get(timeout=0.2)
+                    except queue.Empty:
+                        progress(max(self._connection.query_progress(), 0), 100)
+                        continue
+                    if item is None:
+                        return
+                    if isinstance(item, BaseException):
+                        raise _explained(item) from None
+                    progress.clear()
+                    yield item
+            finally:
+                given_up.set()
+                if worker.is_alive():
+                    self._connection.interrupt()
+                    worker.join()
+
+    def statements(self, sql: str) -> list[duckdb.Statement]:
+        """The statements of a user's text. Raises UsageError for text that is no SQL, or does more than read."""
+        try:
+            found = duckdb.extract_statements(sql)
+        except duckdb.Error as error:
+            raise UsageError(f"not SQL: {_first_lines(error)}") from None
+        for statement in found:
+            if not _reads(statement):
+                raise UsageError(
+                    f"a capture is only read, so this statement is not allowed: {statement.type.name}",
+                    "use SELECT, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN, or CREATE TEMP TABLE, VIEW or MACRO; "
+                    "to keep rows use --format and redirect the output",
+                )
+        return found
+
+    @staticmethod
+    def defines(statement: duckdb.Statement) -> bool:
+        """Whether a statement makes something and has no rows of interest."""
+        return statement.type == duckdb.StatementType.CREATE
+
+    def columns(self) -> list[tuple[str, str, str]]:
+        """(view, column, DuckDB type) of everything a query can use, for completion and `schema`."""
+        return self._connection.execute(
+            "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal "
+            "ORDER BY table_name, column_index"
+        ).fetchall()
+
+    def keywords(self) -> list[str]:
+        """The reserved words of DuckDB's SQL, for completion."""
+        sql = "SELECT upper(keyword_name) FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
+        return [word for (word,) in self._connection.execute(sql).fetchall()]
+
+
+_READING = {duckdb.StatementType.SELECT, duckdb.StatementType.CREATE, duckdb.StatementType.MULTI}  # MULTI: PIVOT
+
+
+def _reads(statement: duckdb.Statement) -> bool:
+    """Whether a statement only reads. EXPLAIN ANALYZE runs what follows it, so that is what counts."""
+    if statement.type != duckdb.StatementType.EXPLAIN:
+        return statement.type in _READING
+    text = statement.query.encode()  # tokenize counts bytes
+    offsets = [offset for offset, _ in duckdb.tokenize(statement.query)]
+    words = [
+        text[begin:end].decode(errors="replace").strip().lower()
+        for begin, end in zip(offsets, [*offsets[1:], None], strict=True)
+    ]
+    first = 1
+    if words[first : first + 1] == ["analyze"]:
+        first += 1
+    elif (
+        words[first : first + 1] == ["("] and ")" in words and words[first + 1 : first + 2] in (["format"], ["analyze"])
+    ):
+        first = words.index(")") + 1
+    if first >= len(offsets):
+        return False
+    try:
+        explained = duckdb.extract_statements(text[offsets[first] :].decode())
+    except (duckdb.Error, UnicodeDecodeError):
+        return False
+    return [each.type for each in explained] == [duckdb.StatementType.SELECT]
+
+
+def _text(value: str) -> str:
+    """Text from outside as an SQL string: a file name can hold bytes that are no UTF-8, which DuckDB refuses."""
+    return text_literal(value.encode(errors="backslashreplace").decode()) + "::VARCHAR"
+
+
+def _expressions(table: Table, present: Iterable[str]) -> str:
+    return ", ".join(_expression(column, column.name in present) for column in table.columns)
+
+
+def _expression(column: Column, present: bool) -> str:
+    name = quote(column.name)
+    value = name if present else f"NULL::{duckdb_type(column.type)}"
+    if column.type != BYTES:
+        return f"{value} AS {name}"
+    text = f"coalesce(try(decode({name})), {name}::VARCHAR)" if present else "NULL::VARCHAR"
+    return f"{text} AS {name}, {value} AS {quote(f'{column.name}_bytes')}"
+
+
+def _comments(view: View) -> Iterator[str]:
+    yield f"COMMENT ON VIEW {quote(view.name)} IS {text_literal(view.description)}"
+    for column in view.columns:
+        yield f"COMMENT ON COLUMN {quote(view.name)}.{quote(column.name)} IS {text_literal(column.comment)}"
+
+
+def _explained(error: BaseException) -> BaseException:
+    """DuckDB's error as ours; what is not DuckDB's stays as it is."""
+    if isinstance(error, duckdb.InterruptException):
+        if "execution time" in str(error):
+            return AnalysisError("the query took longer than --timeout")
+        return KeyboardInterrupt()
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return AnalysisError(f"the query needs more memory: {_first_lines(error)}", "give it more with --memory")
+    if isinstance(error, duckdb.IOException):
+        return AnalysisError(
+            f"a batch went away while it was read: {_first_lines(error)}",
+            "the recorder replaces batches when it ends; run the command again",
+        )
+    if isinstance(error, duckdb.PermissionException):
+        return UsageError(f"a query may read the capture only: {_first_lines(error)}")
+    if isinstance(error, duckdb.Error):
+        return UsageError(_first_lines(error))
+    return error
+
+
+def _first_lines(error: BaseException) -> str:
+    return str(error).strip()

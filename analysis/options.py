@@ -1,0 +1,38 @@
+"""Options that several commands share. Imports nothing slow: `analyze --help` reads it."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["CapturesArgument", "Format", "FormatOption", "parse_size"]
+
+
+class Format(StrEnum):
+    """How rows are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    PARQUET = "parquet"
+    ARROW = "arrow"
+
+
+CapturesArgument = Annotated[
+    list[Path], typer.Argument(metavar="CAPTURE...", help="Directories that `record` wrote.", show_default=False)
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print the rows.")]
+
+_UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
+
+
+def parse_size(text: str) -> int:
+    """Bytes from `512M`, `4GiB` or `1000000`; units are binary."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", text, re.ASCII | re.IGNORECASE)
+    if match is None or not (count := int(float(match[1]) * (1 << _UNITS[match[2].lower()]))):
+        raise typer.BadParameter(f"not a size: {text} (write 512M or 4G)")
+    return count
