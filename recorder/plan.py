@@ -316,8 +316,8 @@ def _pid_namespace() -> Probe:
 
 def _hidepid() -> Probe:
     fact, source = "processes of others", "/proc mount options"
-    options = next((options for point, options in _mounts("proc") if point == "/proc"), "")
-    hidden = re.search(r"\bhidepid=(\w+)", options)
+    # the mount made last covers those before it
+    hidden = re.search(r"\bhidepid=(\w+)", dict(_mounts("proc")).get("/proc", ""))
     if hidden is None or hidden[1] in ("0", "off") or _capable(_CAP_SYS_PTRACE):
         why = f"{hidden[0]} does not concern CAP_SYS_PTRACE" if hidden else "hidepid is not set"
         return Probe(fact, source, "on", why, need="answers")

@@ -12,8 +12,6 @@ import pytest
 
 from recorder.btf import OFFSETS, VMLINUX, Btf, BtfError, cflags
 
-pytestmark = pytest.mark.kernel
-
 REPOSITORY = Path(__file__).parents[2]
 
 # bytes after struct btf_type by kind, fixed and per vlen (Documentation/bpf/btf.rst)

@@ -18,8 +18,6 @@ from recorder.elf import FileMapping, ImageReader, Segment, read_image
 from recorder.procfs import read_maps
 from recorder.schema import TABLES, arrow_schema
 
-pytestmark = pytest.mark.kernel
-
 TYPES = {"LOAD": 1, "INTERP": 3}
 FLAGS = {"R": 4, "W": 2, "E": 1}
 

@@ -19,8 +19,6 @@ import pytest
 from recorder import procfs
 from recorder.schema import TABLES, arrow_schema
 
-pytestmark = pytest.mark.kernel
-
 NAMES = (
     b"two  spaces ",
     b"line\nbreak",
