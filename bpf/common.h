@@ -24,6 +24,10 @@ BPF_RINGBUF_OUTPUT(files, RING_FILES_PAGES);
 BPF_RINGBUF_OUTPUT(tasks, RING_TASKS_PAGES);
 BPF_RINGBUF_OUTPUT(faults, RING_FAULTS_PAGES);
 
+/* Set by the reader when every program is attached, and cleared before any is detached: recording
+ * begins and ends at one instant, however long attaching and detaching take. */
+BPF_F_TABLE("array", u32, u64, recording, 1, BPF_F_MMAPABLE);
+
 /* Processes that lost a record since the reader last looked, so that it reads their maps again. */
 BPF_HASH(losers, u32, u64, 8192);
 #ifdef ONLY_TARGETS
@@ -57,7 +61,10 @@ static __always_inline void count_loss(struct counter *c, u32 tgid)
 
 static __always_inline bool wanted(u32 tgid)
 {
-	if (tgid == SELF_TGID)
+	u32 zero = 0;
+	u64 *on = recording.lookup(&zero);
+
+	if (!on || !*on || tgid == SELF_TGID)
 		return false;
 #ifdef ONLY_TARGETS
 	return targets.lookup(&tgid) != NULL;

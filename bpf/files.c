@@ -198,7 +198,7 @@ static __always_inline int end_file_call(void *ctx, struct file_call *f, u64 pid
 	e->dev = f->file.dev;
 	e->generation = f->file.generation;
 	e->path_len = f->path_len;
-	__builtin_memcpy(e->path, f->path, PATH_BYTES);
+	bpf_probe_read_kernel(e->path, PATH_BYTES, f->path);
 	files.ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 	file_calls.delete(&tid);
 	return 1;

@@ -267,7 +267,7 @@ def _tell(options: Any, outcome: Any) -> None:
         lines.append(f"  LOST {count:,} ({source}): {cause}" if count else f"  gap of unknown size ({source}): {cause}")
     if not lost:
         lines.append("  nothing lost")
-    lines.append(f"  recorder used {outcome.cpu_s:.2f} s of CPU and {_bytes(outcome.max_rss_bytes)} of memory")
+    lines.append(f"  recorder used {outcome.cpu_s:.2f} s of CPU, {outcome.compaction_cpu_s:.2f} s more to compact, and {_bytes(outcome.max_rss_bytes)} of memory")
     lines.append(f"next: analyze summary {_shown(str(options.output))}")
     print("\n".join(lines), file=sys.stderr)
 

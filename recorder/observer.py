@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-from recorder.elf import ImageReader, Mapping
+from recorder.elf import FileMapping, ImageReader
 from recorder.procfs import read_maps
 
 __all__ = ["Observer"]
@@ -24,7 +24,7 @@ class Observer(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__(name="observer", daemon=True)
-        self._requests: queue.SimpleQueue[tuple[int, str] | list[Mapping] | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[tuple[int, str] | list[FileMapping] | None] = queue.SimpleQueue()
         self._results: queue.SimpleQueue[tuple[str, pa.Table]] = queue.SimpleQueue()
         self._readings = itertools.count(1)
         self._images = ImageReader()
@@ -36,11 +36,11 @@ class Observer(threading.Thread):
         for pid in pids:
             self._ask((pid, reason))
 
-    def read_images(self, mappings: list[Mapping]) -> None:
+    def read_images(self, mappings: list[FileMapping]) -> None:
         if mappings:
             self._ask(mappings)
 
-    def _ask(self, request: tuple[int, str] | list[Mapping]) -> None:
+    def _ask(self, request: tuple[int, str] | list[FileMapping]) -> None:
         self._asked += 1
         self._requests.put(request)
 
@@ -62,7 +62,10 @@ class Observer(threading.Thread):
         while (request := self._requests.get()) is not None:
             if isinstance(request, tuple):
                 pid, reason = request
-                rows = read_maps(pid, next(self._readings), reason)
+                try:
+                    rows = read_maps(pid, next(self._readings), reason)
+                except PermissionError:
+                    rows = None
                 name = "maps"
                 if rows is None:
                     self.missed_readings += 1

@@ -6,6 +6,7 @@ tracepoints), never by its version; `outcome` says for each what became of it.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import secrets
@@ -119,7 +120,7 @@ class Probes:
             fd = self._bpf[ring].map_fd
             self.rings[ring] = BpfRing(fd, self.sizes.pages(ring) * _PAGE, RECORDS[ring])
         self.counters: Sources = map_counters(self._bpf["counters"].map_fd, (len(SOURCES), self.cpus), _COUNTER)
-        self._perf_fds: list[int] = []
+        self._recording = map_counters(self._bpf["recording"].map_fd, (1,), np.dtype([("on", "<u8")]))
 
     def _load(self, folder: Path) -> Any:
         macros = {
@@ -143,7 +144,7 @@ class Probes:
     def attach(self) -> None:
         """Attach every program this kernel has a place for; fails if the mapping calls cannot be had.
 
-        Programs that clean up come first, those that make records last.
+        They make no records until `start`.
         """
         for event, function in _RAW.items():
             self._raw(event, function)
@@ -193,12 +194,30 @@ class Probes:
     def _attach_tracepoint(self, point: str, function: str) -> None:
         self._bpf.attach_tracepoint(tp=f"syscalls:{point}".encode(), fn_name=function.encode())
 
-    def detach(self) -> None:
-        """Stop making records; what the rings hold stays readable."""
-        for name in list(self._bpf.tracepoint_fds):
-            self._bpf.detach_tracepoint(name)
-        for name in list(self._bpf.raw_tracepoint_fds):
-            self._bpf.detach_raw_tracepoint(name)
+    def start(self) -> None:
+        self._recording["on"] = 1
+
+    def stop(self) -> None:
+        """Make no more records; a call that was entered before may still add its own."""
+        self._recording["on"] = 0
+
+    def close(self) -> None:
+        """Take the programs off and let go of the rings. The last thing to do: no thread may be at work any more.
+
+        Letting go of a syscall tracepoint waits for the kernel, some 35 ms for each of the six dozen
+        (tracepoint_synchronize_unregister in perf_trace_event_unreg, under one lock). A child that holds them until
+        this process has ended does the waiting.
+        """
+        gone, held = os.pipe()
+        if os.fork() == 0:
+            os.setsid()
+            for fd in (0, 1, 2, held):
+                with contextlib.suppress(OSError):
+                    os.close(fd)
+            os.read(gone, 1)
+            os._exit(0)
+        os.close(gone)
+        self._bpf.cleanup()
 
     def add_target(self, pid: int) -> None:
         """With `targets_only`: record process `pid` and every process it makes from now on."""

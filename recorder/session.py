@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ import pyarrow as pa
 
 from recorder import procfs
 from recorder.btf import Btf, cflags
-from recorder.elf import Mapping
+from recorder.elf import FileMapping
 from recorder.launch import FORWARDED, Child
 from recorder.observer import Observer
 from recorder.perfring import PerfRings
@@ -79,6 +80,7 @@ class Outcome:
     losses: dict[tuple[str, str], int] = field(default_factory=dict)
     wall_s: float = 0.0
     cpu_s: float = 0.0
+    compaction_cpu_s: float = 0.0
     max_rss_bytes: int = 0
     stored_bytes: int = 0
     trouble: str = ""
@@ -114,15 +116,11 @@ class Recording:
             targets_only=options.mode != "host",
             stacks=options.stacks,
         )
-        targets = [child.pid] if child else list(options.pids)
-        self._store = Store(options.output, self._header(plan, targets), overwrite=options.overwrite)
-        try:
-            self._perf = self._open_sideband(targets)
-        except BaseException:
-            self._store.discard()
-            raise
-        self._targets = targets
-        self._plan = plan
+        self._targets = [child.pid] if child else list(options.pids)
+        self._perf = self._open_sideband()
+        self._probes.attach()
+        # last, so that whatever fails before it leaves nothing on the disk
+        self._store = Store(options.output, self._header(plan), overwrite=options.overwrite)
         self._observer = Observer()
         self._writer = Writer(
             self._store,
@@ -148,17 +146,18 @@ class Recording:
         self._stop = threading.Event()
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._signals: list[int] = []
-        self._cpu_before_s = 0.0
+        self._cpu_before_s = self._cpu_recording_s = 0.0
 
     # -- setting up -------------------------------------------------------------------------
 
-    def _header(self, plan: list[Probe], targets: list[int]) -> dict[str, Any]:
+    def _header(self, plan: list[Probe]) -> dict[str, Any]:
         monotonic_ns, realtime_ns = _clocks()
         options = self.options
         return {
+            "maptrail": version("maptrail"),
             "mode": options.mode,
             "command": list(options.command),
-            "targets": targets,
+            "targets": self._targets,
             "options": {
                 "duration_s": options.duration_s,
                 "stacks": options.stacks,
@@ -172,12 +171,12 @@ class Recording:
             "probe_plan": [probe.as_dict() for probe in plan],
         }
 
-    def _open_sideband(self, targets: list[int]) -> PerfRings:
+    def _open_sideband(self) -> PerfRings:
         # a side-band ring is one a CPU, the BPF ring one for all: together they stay in proportion
         per_cpu = max(1 << 20, min(self.options.ring_bytes, (256 << 20) // os.cpu_count()))  # type: ignore[operator]
         if self.options.mode == "host":
             return PerfRings.open_host(per_cpu)
-        return PerfRings.open_tasks(targets, per_cpu)
+        return PerfRings.open_tasks(self._targets, per_cpu)
 
     # -- the recording ----------------------------------------------------------------------
 
@@ -189,7 +188,8 @@ class Recording:
         signals.start()
         for pid in self._targets:
             self._probes.add_target(pid)
-        self._probes.attach()
+        self._started_ns = time.monotonic_ns()
+        self._probes.start()
         self._begin()
         self._cpu_before_s = time.process_time()
         if self._child:
@@ -200,7 +200,7 @@ class Recording:
             self._end_readings()
         finally:
             outcome.wall_s = (time.monotonic_ns() - self._started_ns) / 1e9
-            self._probes.detach()
+            self._probes.stop()
             self._perf.disable()
             self._finish(outcome)
         if self._child:
@@ -385,7 +385,7 @@ class Recording:
             if ids:
                 self._new_stacks(np.concatenate(ids), tables)
 
-    def _new_images(self, vmas: pa.Table) -> list[Mapping]:
+    def _new_images(self, vmas: pa.Table) -> list[FileMapping]:
         perms = vmas.column("perms").combine_chunks()
         executable = np.array(["x" in text for text in perms.dictionary.to_pylist()], np.bool_)
         inode = vmas.column("inode").to_numpy()
@@ -400,7 +400,7 @@ class Recording:
             if identity not in self._known_images:
                 self._known_images.add(identity)
                 found.append(
-                    Mapping(row["pid"], row["start"], row["end"], *identity, row["path"])
+                    FileMapping(row["pid"], row["start"], row["end"], *identity, row["path"])
                 )
         return found
 
@@ -433,6 +433,7 @@ class Recording:
         trouble = ""
         try:
             self._writer.finish()
+            self._cpu_recording_s = self._cpu_s()
             self._store.compact(self._on_compacting)
         except Exception as error:
             trouble = str(error)
@@ -449,8 +450,11 @@ class Recording:
         outcome.totals = facts["totals"]
         outcome.losses = dict(self._writer.totals.causes)
         outcome.cpu_s = facts["recorder"]["cpu_s"]
+        outcome.compaction_cpu_s = facts["recorder"]["compaction_cpu_s"]
         outcome.max_rss_bytes = facts["recorder"]["max_rss_bytes"]
         outcome.stored_bytes = self._store.stored_bytes
+        self._perf.close()
+        self._probes.close()
 
     def _account(self) -> None:
         """Compare what the programs attempted with what was drained and lost; a difference is a loss."""
@@ -477,6 +481,7 @@ class Recording:
                 attempted += int(counters["attempted"][SOURCES.index("threads")].sum())
             tables[table]["attempted"] = attempted
         return {
+            "started_ns": self._started_ns,
             "totals": tables,
             "losses": [
                 {"source": source, "cause": cause, "count": count}
@@ -485,11 +490,15 @@ class Recording:
             "probes": [vars(attached) for attached in self._probes.outcome],
             "missed_readings": self._observer.missed_readings,
             "recorder": {
-                "cpu_s": round(time.process_time() - self._cpu_before_s, 3),
+                "cpu_s": self._cpu_recording_s or self._cpu_s(),
+                "compaction_cpu_s": round(self._cpu_s() - self._cpu_recording_s, 3) if self._cpu_recording_s else 0.0,
                 "max_rss_bytes": usage.ru_maxrss * 1024,
                 "wall_s": round((time.monotonic_ns() - self._started_ns) / 1e9, 3),
             },
         }
+
+    def _cpu_s(self) -> float:
+        return round(time.process_time() - self._cpu_before_s, 3)
 
     def _progress(self) -> Progress:
         return Progress(

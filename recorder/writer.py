@@ -89,6 +89,8 @@ class _Store(Protocol):
 
     def commit(self, **fields: Any) -> None: ...
 
+    def tidy(self) -> bool: ...
+
 
 class Writer(threading.Thread):
     """Decodes and stores batches in the order they came.
@@ -146,18 +148,37 @@ class Writer(threading.Thread):
             raise self.failure
 
     def run(self) -> None:
-        try:
-            while (batch := self._queue.get()) is not None:
+        while (batch := self._queue.get()) is not None:
+            try:
                 self._store_batch(batch)
-                with self._lock:
-                    self._queued_bytes -= batch.nbytes
-        except Exception as error:  # shown by the main thread
-            self.failure = error
+            except Exception as error:
+                self.failure = error
+                self._lose_whole(batch, f"the recorder failed: {error}")
+            with self._lock:
+                self._queued_bytes -= batch.nbytes
+            self._tidy()
+
+    def _tidy(self) -> None:
+        try:
+            while self._queue.empty() and self._store.tidy():
+                pass
+        except Exception as error:  # the small files stay as they are
+            self.trouble = str(error)
 
     def _drop(self, batch: Batch) -> None:
         cause = "the writer's memory was full: the disk is too slow"
         for name, rows in self._decode(batch, self._dropping).items():
             self._lose(name, rows, cause)
+
+    def _lose_whole(self, batch: Batch, cause: str) -> None:
+        """Count a batch that could not be decoded, from what its raw records say."""
+        for ring, arrays in batch.rings.items():
+            time_field = "ts_exit_ns" if "ts_exit_ns" in arrays[0].dtype.names else "ts_ns"
+            times = np.concatenate([records[time_field] for records in arrays])
+            loss = Loss("writer", -1, int(times.min()), int(times.max()), len(times), cause)
+            self._note(DECODERS[ring][0], loss)
+        for chunk in batch.sideband:
+            self._note("vmas", Loss("writer", chunk.cpu, chunk.since_ns, batch.drained_to_ns, chunk.records, cause))
 
     def _decode(self, batch: Batch, sideband: SidebandDecoder) -> dict[str, pa.Table]:
         parts: dict[str, list[pa.Table]] = {name: list(tables) for name, tables in batch.tables.items()}
