@@ -78,14 +78,21 @@ def test_this_machine_can_record() -> None:
 def test_the_look_changes_nothing() -> None:
     def state() -> tuple[object, ...]:
         mounts = Path("/proc/self/mountinfo").read_text()
-        limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)
         opened = len(list(Path("/proc/self/fd").iterdir()))
-        return Path("/proc/self/ns/mnt").readlink(), mounts, limit, opened, Path.cwd()
+        return Path("/proc/self/ns/mnt").readlink(), mounts, opened, Path.cwd()
 
     make_plan()  # libraries are loaded now
     before = state()
     make_plan()
     assert state() == before
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (12288, hard))
+    try:
+        make_plan()
+        assert resource.getrlimit(resource.RLIMIT_MEMLOCK) == (12288, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (soft, hard))
 
 
 def test_calls_are_those_that_tracefs_lists() -> None:
