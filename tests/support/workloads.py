@@ -29,7 +29,7 @@ def build(name: str, bits: Literal[64, 32] = 64) -> Path:
     """The program made from tests/workloads/NAME.c, compiled when its text changed."""
     source = _SOURCES / f"{name}.c"
     text = source.read_bytes() + (_SOURCES / "workload.h").read_bytes()
-    program = _CACHE / f"{name}-{bits}-{hashlib.sha256(text).hexdigest()[:12]}"
+    program = _CACHE / f"{bits}-{hashlib.sha256(text).hexdigest()[:12]}" / name
     if program.exists():
         return program
     program.parent.mkdir(parents=True, exist_ok=True)
