@@ -195,7 +195,7 @@ class SidebandDecoder:
     """Decodes chunks in the order they were drained; rows of the processes in `exclude` are dropped."""
 
     def __init__(self, exclude: Collection[int] = ()) -> None:
-        self._exclude = np.array(sorted(exclude), np.uint32)
+        self._exclude = tuple(exclude)
         self._edges: dict[int, _Edge] = {}
 
     def decode(self, chunks: Iterable[RawChunk]) -> Decoded:
@@ -205,7 +205,7 @@ class SidebandDecoder:
         vmas = _Rows(_VMA_COLUMNS, records)
         tasks = _Rows(_TASK_COLUMNS, records)
         losses: list[SidebandLoss] = []
-        own_total = repeats_total = others_total = 0
+        kept = second = others = 0
         for chunk in chunks:
             words, starts, ends = chunk.words, chunk.bounds[:-1], chunk.bounds[1:]
             times = words[ends - 3]
@@ -216,20 +216,21 @@ class SidebandDecoder:
                 count = int(words[starts[i] + 2])
                 losses.append(("sideband", chunk.cpu, since_ns, int(times[i]), count, RING_FULL))
             repeats = self._repeats(chunk)
-            own = np.isin(_low(words[starts + 1]), self._exclude) & ~lost & ~repeats
-            wanted = ~(own | repeats)
+            wanted = ~repeats
+            pids = _low(words[starts + 1])
+            for pid in self._exclude:  # a few at most: np.isin costs more
+                wanted &= (pids != pid) | lost
             mapped = wanted & (kinds == _MMAP2)
             tasked = wanted & ((kinds == _COMM) | (kinds == _FORK) | (kinds == _EXIT))
-            others = wanted & ~(mapped | tasked | lost)
             if mapped.any():
                 _add_vmas(vmas, chunk, starts[mapped], ends[mapped], times[mapped])
             if tasked.any():
                 _add_tasks(tasks, chunk, starts[tasked], ends[tasked], times[tasked])
-            own_total += int(np.count_nonzero(own))
-            repeats_total += int(np.count_nonzero(repeats))
-            others_total += int(np.count_nonzero(others))
+            kept += int(np.count_nonzero(wanted))
+            others += int(np.count_nonzero(wanted & ~(mapped | tasked | lost)))
+            second += int(np.count_nonzero(repeats))
         tables = {"vmas": _vmas(vmas), "tasks": _tasks(tasks)}
-        return Decoded(tables, losses, records, own_total, repeats_total, others_total)
+        return Decoded(tables, losses, records, records - kept - second, second, others)
 
     def _repeats(self, chunk: RawChunk) -> Mask:
         """Which records are second copies.
