@@ -146,6 +146,9 @@ def _record(
     command: tuple[str, ...] = (),
     pids: tuple[int, ...] = (),
 ) -> None:
+    from recorder.memory import keep_memory
+
+    keep_memory()
     from recorder.launch import FORWARDED, Child
     from recorder.plan import make_plan, problems
     from recorder.session import Options, Recording

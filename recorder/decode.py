@@ -1,7 +1,7 @@
 """BPF records to Arrow tables, whole batches at a time.
 
-Pure: it needs neither root nor bcc. Every function takes a numpy array of one ring's records and
-gives a table in that table's declared schema.
+Pure: it needs neither root nor bcc. Every function takes the columns of one ring's records and gives
+a table in that table's declared schema, which may share their memory.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from recorder.ring import Columns
 from recorder.schema import NR_I386, SYSCALLS, TABLES, WIRE, Syscall, arrow_schema
 
 __all__ = ["DECODERS", "RECORDS", "decode_calls", "decode_faults", "decode_files", "decode_tasks"]
@@ -21,7 +22,6 @@ __all__ = ["DECODERS", "RECORDS", "decode_calls", "decode_faults", "decode_files
 RECORDS: dict[str, np.dtype[np.void]] = {name: np.dtype(record.numpy_fields()) for name, record in WIRE.items()}
 """numpy layout of each ring's records."""
 
-Records = npt.NDArray[np.void]
 Ints = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
@@ -61,7 +61,7 @@ class _Arguments:
                     if table[number] < 0:  # the low half of a 64-bit argument in two registers comes first
                         table[number] = place
 
-    def column(self, name: str, records: Records, nr: Ints, present: Ints) -> tuple[Ints, Mask | None] | None:
+    def column(self, name: str, records: Columns, nr: Ints, present: Ints) -> tuple[Ints, Mask | None] | None:
         """Values and validity of an argument column; None when no call in the batch has it."""
         position = self.position[name]
         places = position[present]
@@ -74,8 +74,8 @@ class _Arguments:
             valid = position[nr] >= 0
             distinct = distinct[1:]
         if len(distinct) == 1:
-            return records["args"][:, distinct[0]], valid
-        return records["args"][np.arange(len(records)), np.maximum(position[nr], 0)], valid
+            return records["args"][distinct[0]], valid
+        return records["args"][np.maximum(position[nr], 0), np.arange(len(records))], valid
 
 
 _ARGUMENTS = _Arguments()
@@ -99,7 +99,6 @@ def _named(index: Ints, names: pa.Array, valid: Mask | None = None) -> pa.Dictio
 
 def _text(field: Ints, valid: Mask | None = None) -> pa.DictionaryArray:
     """Fixed-width, NUL-padded byte strings as a dictionary; each distinct string is cut once."""
-    field = np.ascontiguousarray(field)
     fixed = pa.Array.from_buffers(pa.binary(field.dtype.itemsize), len(field), [None, pa.py_buffer(field)])
     encoded = fixed.dictionary_encode()
     words = pa.array([word.split(b"\0", 1)[0] for word in encoded.dictionary.to_pylist()], pa.binary())
@@ -109,12 +108,12 @@ def _text(field: Ints, valid: Mask | None = None) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(indices, words)
 
 
-def _path(records: Records, valid: Mask | None) -> pa.DictionaryArray:
+def _path(records: Columns, valid: Mask | None) -> pa.DictionaryArray:
     """The path of each record; what the kernel left behind it in the ring is blanked first."""
     width = records.dtype["path"].itemsize
-    raw = np.ascontiguousarray(records["path"]).view(np.uint8).reshape(len(records), width)
+    raw = records["path"].view(np.uint8).reshape(len(records), width)
     raw[np.arange(width)[None, :] >= records["path_len"][:, None]] = 0
-    return _text(raw.view(f"V{width}").reshape(-1), valid)
+    return _text(records["path"], valid)
 
 
 _NULLS: dict[pa.DataType, pa.Array] = {}
@@ -135,7 +134,7 @@ def _table(name: str, columns: dict[str, pa.Array], rows: int) -> pa.Table:
     )
 
 
-def _caller(records: Records) -> dict[str, pa.Array]:
+def _caller(records: Columns) -> dict[str, pa.Array]:
     return {
         "pid": _array(records["pid"], pa.uint32()),
         "tid": _array(records["tid"], pa.uint32()),
@@ -158,14 +157,13 @@ def _abi(nr: Ints) -> pa.DictionaryArray:
 
 def _outcome(ret: Ints) -> dict[str, pa.Array]:
     """`ret` and `errno`: the kernel returns errors as -4095..-1 (include/linux/err.h)."""
-    ret = np.ascontiguousarray(ret)
     return {"ret": _array(ret, pa.int64()), "errno": _array(np.where((ret < 0) & (ret >= -4095), -ret, 0), pa.int32())}
 
 
-def decode_calls(records: Records) -> pa.Table:
+def decode_calls(records: Columns) -> pa.Table:
     """Ring `calls` to table `syscalls`, one row a record, in ring order (by exit, per CPU)."""
     rows = len(records)
-    nr = np.ascontiguousarray(records["nr"])
+    nr = records["nr"]
     present = np.flatnonzero(np.bincount(nr))
     columns = _caller(records) | _outcome(records["ret"])
     columns["ts_enter_ns"] = _array(records["ts_enter_ns"], pa.uint64())
@@ -194,11 +192,11 @@ def _fit(found: tuple[Ints, Mask | None], type: pa.DataType) -> tuple[Ints, pa.D
     elif type == pa.uint32():
         values = values.astype(np.uint32)
     elif type == pa.int64():
-        values = values.view(np.int64) if values.flags.c_contiguous else np.ascontiguousarray(values).view(np.int64)
+        values = values.view(np.int64)
     return values, type, valid
 
 
-def _offset_bytes(records: Records, nr: Ints, present: Ints, columns: dict[str, pa.Array]) -> pa.Array:
+def _offset_bytes(records: Columns, nr: Ints, present: Ints, columns: dict[str, pa.Array]) -> pa.Array:
     given = _ARGUMENTS.column("offset_bytes", records, nr, present)
     pages = _ARGUMENTS.column("pgoff", records, nr, present)
     if pages is None:
@@ -213,17 +211,17 @@ def _offset_bytes(records: Records, nr: Ints, present: Ints, columns: dict[str, 
     return _array(np.where(pages[1], derived, given[0]), pa.uint64(), valid)
 
 
-def decode_files(records: Records) -> pa.Table:
+def decode_files(records: Columns) -> pa.Table:
     """Ring `files` to table `files`, one row a record, in ring order."""
     rows = len(records)
-    nr = np.ascontiguousarray(records["nr"])
+    nr = records["nr"]
     known = records["known"]
     opens = np.isin(_ARGUMENTS.name_index[nr], [_ARGUMENTS.names.index(n) for n in ("open", "openat", "openat2", "creat")])
     falls = _ARGUMENTS.name_index[nr] == _ARGUMENTS.names.index("fallocate")
     by_path = np.isin(_ARGUMENTS.name_index[nr], [_ARGUMENTS.names.index(n) for n in ("truncate", "truncate64")])
     i386 = nr >= NR_I386
     wide = i386 & (falls | np.isin(_ARGUMENTS.name_index[nr], [_ARGUMENTS.names.index(n) for n in ("ftruncate64", "truncate64")]))
-    arg = [np.ascontiguousarray(records["args"][:, i]) for i in range(6)]
+    arg = records["args"]
 
     def pair(low: int) -> Ints:
         return arg[low] | (arg[low + 1] << np.uint64(32))
@@ -254,7 +252,7 @@ def decode_files(records: Records) -> pa.Table:
     return _table("files", columns, rows)
 
 
-def decode_tasks(records: Records) -> pa.Table:
+def decode_tasks(records: Columns) -> pa.Table:
     """Ring `tasks` to table `tasks`, one row a record, in ring order."""
     rows = len(records)
     clone = records["event"] == 0
@@ -276,7 +274,7 @@ def decode_tasks(records: Records) -> pa.Table:
     return _table("tasks", columns, rows)
 
 
-def decode_faults(records: Records) -> pa.Table:
+def decode_faults(records: Columns) -> pa.Table:
     """Ring `faults` to table `faults`, one row a record, in ring order."""
     columns = _caller(records) | {
         "ts_ns": _array(records["ts_ns"], pa.uint64()),
@@ -289,7 +287,7 @@ def decode_faults(records: Records) -> pa.Table:
     return _table("faults", columns, len(records))
 
 
-DECODERS: dict[str, tuple[str, Callable[[Records], pa.Table]]] = {
+DECODERS: dict[str, tuple[str, Callable[[Columns], pa.Table]]] = {
     "calls": ("syscalls", decode_calls),
     "files": ("files", decode_files),
     "tasks": ("tasks", decode_tasks),

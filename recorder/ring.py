@@ -9,17 +9,65 @@ discard bit, u32 page offset. Ours have one size a ring, so thousands of slots a
 from __future__ import annotations
 
 import mmap
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BpfRing", "map_counters"]
+__all__ = ["BpfRing", "Columns", "map_counters"]
 
 _PAGE = mmap.PAGESIZE
 _BUSY = np.uint32(1 << 31)
 _HEADER_BYTES = 8
+_BLOCK = 4096  # records taken at a time: what stays in a CPU's cache while it is split into columns
 
-Records = npt.NDArray[np.void]
+
+class Columns:
+    """Records of one ring, a contiguous array for each field.
+
+    A scalar field is an array of length `used`; a field that is an array of k values has shape
+    (k, used). The memory is kept and used again after `clear`: fresh pages cost more than filling them.
+    """
+
+    def __init__(self, dtype: np.dtype[np.void], capacity: int) -> None:
+        self.dtype = dtype
+        self.capacity = capacity
+        self.used = 0
+        self._fields: dict[str, npt.NDArray[Any]] = {}
+        assert dtype.fields is not None
+        for name, (field, *_) in dtype.fields.items():
+            self._fields[name] = np.empty((*field.shape, capacity), field.base)
+
+    @classmethod
+    def of(cls, records: npt.NDArray[np.void]) -> Columns:
+        """The columns of an array of records."""
+        columns = cls(records.dtype, len(records))
+        columns.take(records)
+        return columns
+
+    def __len__(self) -> int:
+        return self.used
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        return self._fields[name][..., : self.used]
+
+    @property
+    def free(self) -> int:
+        return self.capacity - self.used
+
+    @property
+    def nbytes(self) -> int:
+        return self.used * self.dtype.itemsize
+
+    def take(self, records: npt.NDArray[np.void]) -> None:
+        """Append records, at most `free` of them."""
+        upto = self.used + len(records)
+        for name, values in self._fields.items():
+            values[..., self.used : upto] = records[name].T
+        self.used = upto
+
+    def clear(self) -> None:
+        self.used = 0
 
 
 class BpfRing:
@@ -35,31 +83,26 @@ class BpfRing:
         self._consumer = np.frombuffer(self._consumer_map, "<u8", 1)
         self._producer = np.frombuffer(self._data_map, "<u8", 1)
 
-    def used_bytes(self) -> int:
-        """Bytes written and not yet drained."""
-        return int(self._producer[0]) - int(self._consumer[0])
-
-    def drain(self, limit: int = 1 << 16) -> Records | None:
-        """A copy of at most `limit` finished records, oldest first; None when there are none.
+    def drain(self, into: Columns) -> int:
+        """Append finished records, oldest first, until none is left or `into` is full; how many.
 
         Stops at the first record that another CPU is still filling.
         """
+        before = into.used
         consumed = int(self._consumer[0])
-        count = min((int(self._producer[0]) - consumed) // self._slot, limit)
-        if count <= 0:
-            return None
-        start = _PAGE + consumed % self.size_bytes
-        headers: npt.NDArray[np.uint32] = np.ndarray(count, "<u4", self._data_map, start, (self._slot,))
-        busy = headers & _BUSY
-        if busy.any():
-            count = int(busy.argmax())
-            if count == 0:
-                return None
-        records: Records = np.ndarray(
-            count, self.dtype, self._data_map, start + _HEADER_BYTES, (self._slot,)
-        ).copy()
-        self._consumer[0] = consumed + count * self._slot
-        return records
+        available = min((int(self._producer[0]) - consumed) // self._slot, into.free)
+        while available > 0:
+            count = min(available, _BLOCK)
+            start = _PAGE + consumed % self.size_bytes
+            headers: npt.NDArray[np.uint32] = np.ndarray(count, "<u4", self._data_map, start, (self._slot,))
+            busy = headers & _BUSY
+            if busy.any():
+                count = available = int(busy.argmax())
+            into.take(np.ndarray(count, self.dtype, self._data_map, start + _HEADER_BYTES, (self._slot,)))
+            consumed += count * self._slot
+            self._consumer[0] = consumed
+            available -= count
+        return into.used - before
 
 
 def map_counters(fd: int, shape: tuple[int, ...], dtype: np.dtype[np.void]) -> npt.NDArray[np.void]:

@@ -28,11 +28,11 @@ from recorder.plan import Probe, private_tracefs
 from recorder.probes import SOURCES, Probes, RingSizes
 from recorder.schema import TABLES, arrow_schema
 from recorder.store import Store
-from recorder.writer import Batch, Loss, Writer
+from recorder.ring import Columns
+from recorder.writer import COLUMN_ROWS, Batch, Loss, Writer
 
 __all__ = ["Options", "Outcome", "Progress", "Recording"]
 
-HAND_OVER_ROWS = 1 << 17  # larger batches cost less on disk; engine-facts: 100k rows are enough
 HAND_OVER_S = 1.0  # what a crash may cost
 _BUSY_S, _IDLE_S = 0.02, 0.1
 _SETTLED_NS = 200_000_000  # a loss is over when none followed for so long
@@ -132,7 +132,7 @@ class Recording:
         )
         self._batch = Batch()
         self._handed_over = time.monotonic()
-        self._records = 0
+        self._sideband_records = 0
         self._drained = dict.fromkeys(self._probes.rings, 0)
         self._resync: set[int] = set()
         self._resync_all = False
@@ -264,20 +264,24 @@ class Recording:
     def _drain(self) -> bool:
         """Take what the rings hold; True if it was much, so that the next look should come soon."""
         before_ns = time.monotonic_ns()
-        records_before = self._records
+        taken_before = sum(self._drained.values())
         for name, ring in self._probes.rings.items():
-            while (records := ring.drain()) is not None:
-                self._records += len(records)
-                self._drained[name] += len(records)
-                self._batch.add_ring(name, records)
-                if name == "tasks":
-                    self._look_for_i386(records)
-                self._hand_over_if_full()
-                if len(records) < 4096:
+            while True:
+                if name not in self._batch.rings:
+                    self._batch.rings[name] = self._writer.pool.get(name)
+                columns = self._batch.rings[name]
+                count = ring.drain(columns)
+                self._drained[name] += count
+                if name == "tasks" and count:
+                    self._look_for_i386(columns)
+                if columns.free:
                     break
+                self._hand_over()
         for chunk in self._perf.drain():
-            self._batch.add_sideband(chunk)
-            self._hand_over_if_full()
+            self._batch.sideband.append(chunk)
+            self._sideband_records += chunk.records
+            if self._sideband_records >= COLUMN_ROWS:
+                self._hand_over()
         for name, rows in self._observer.collect():
             self._batch.add_table(name, rows)
         self._look_for_losses()
@@ -285,28 +289,25 @@ class Recording:
         self._batch.drained_to_ns = before_ns
         if time.monotonic() - self._handed_over >= HAND_OVER_S:
             self._hand_over()
-        return self._records != records_before
-
-    def _hand_over_if_full(self) -> None:
-        if self._batch.records >= HAND_OVER_ROWS:
-            self._hand_over()
+        return sum(self._drained.values()) != taken_before
 
     def _hand_over(self) -> None:
         batch, self._batch = self._batch, Batch(drained_to_ns=self._batch.drained_to_ns)
         self._handed_over = time.monotonic()
+        self._sideband_records = 0
         self._writer.submit(batch)
 
-    def _look_for_i386(self, records: Any) -> None:
+    def _look_for_i386(self, tasks: Columns) -> None:
         if self._probes.i386_attached:
             return
-        first = records[records["elf_class"] == _ELF32]
+        [first] = np.nonzero(tasks["elf_class"] == _ELF32)
         if len(first):
             self._probes.attach_i386()
-            since = int(first["ts_ns"][0])
+            since = int(tasks["ts_ns"][first[0]])
             self._batch.losses.append(
                 Loss("calls", -1, since, time.monotonic_ns(), None, "32-bit calls made before their probes were on")
             )
-            self._want_resync(first["pid"].tolist(), "the first 32-bit image")
+            self._want_resync(tasks["pid"][first].tolist(), "the first 32-bit image")
 
     def _look_for_losses(self) -> None:
         counters = self._probes.counters
@@ -503,7 +504,7 @@ class Recording:
     def _progress(self) -> Progress:
         return Progress(
             (time.monotonic_ns() - self._started_ns) / 1e9,
-            self._records,
+            sum(self._drained.values()),
             sum(self._writer.totals.causes.values()),
             self._store.stored_bytes,
             self._writer.trouble,

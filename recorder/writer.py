@@ -13,16 +13,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recorder.decode import DECODERS
+from recorder.decode import DECODERS, RECORDS
+from recorder.ring import Columns
 from recorder.schema import TABLES, arrow_schema
-from recorder.sideband import SidebandDecoder
+from recorder.sideband import RawChunk, SidebandDecoder
 
-__all__ = ["Batch", "Loss", "Totals", "Writer"]
+__all__ = ["COLUMN_ROWS", "Batch", "Loss", "Totals", "Writer"]
+
+COLUMN_ROWS = 1 << 17
+"""Calls in a batch at most: larger files would be hardly smaller a row (a tenth from 10k to 100k rows)."""
 
 
 @dataclass(frozen=True)
@@ -41,31 +43,47 @@ class Loss:
 class Batch:
     """What was drained since the last hand-over.
 
-    `rings` holds raw records by BPF ring, `sideband` raw chunks of the perf rings, `tables` rows
-    that are Arrow already. `drained_to_ns`: every event before it is in this batch or an earlier one.
+    `rings` holds the columns of each BPF ring's records, `sideband` raw chunks of the perf rings,
+    `tables` rows that are Arrow already. `drained_to_ns`: every event before it is in this batch or
+    an earlier one.
     """
 
-    rings: dict[str, list[npt.NDArray[np.void]]] = field(default_factory=dict)
-    sideband: list[Any] = field(default_factory=list)
+    rings: dict[str, Columns] = field(default_factory=dict)
+    sideband: list[RawChunk] = field(default_factory=list)
     tables: dict[str, list[pa.Table]] = field(default_factory=dict)
     losses: list[Loss] = field(default_factory=list)
     drained_to_ns: int = 0
-    nbytes: int = 0
-    records: int = 0
-
-    def add_ring(self, ring: str, records: npt.NDArray[np.void]) -> None:
-        self.rings.setdefault(ring, []).append(records)
-        self.nbytes += records.nbytes
-        self.records += len(records)
-
-    def add_sideband(self, chunk: Any) -> None:
-        self.sideband.append(chunk)
-        self.nbytes += chunk.nbytes
-        self.records += chunk.nbytes // 128  # about the size of a record: it only decides when to hand over
 
     def add_table(self, name: str, rows: pa.Table) -> None:
         self.tables.setdefault(name, []).append(rows)
-        self.nbytes += rows.nbytes
+
+    @property
+    def nbytes(self) -> int:
+        tables = sum(rows.nbytes for parts in self.tables.values() for rows in parts)
+        return tables + sum(c.nbytes for c in self.rings.values()) + sum(c.nbytes for c in self.sideband)
+
+
+class _Pool:
+    """Columns to be filled, given back once stored."""
+
+    def __init__(self) -> None:
+        self._free: queue.SimpleQueue[tuple[str, Columns]] = queue.SimpleQueue()
+        self._kept: dict[str, list[Columns]] = {}
+
+    def get(self, ring: str) -> Columns:
+        """Empty columns for a ring's records. For the draining thread only."""
+        while not self._free.empty():
+            name, columns = self._free.get()
+            self._kept.setdefault(name, []).append(columns)
+        kept = self._kept.get(ring)
+        if kept:
+            return kept.pop()
+        return Columns(RECORDS[ring], COLUMN_ROWS if ring == "calls" else COLUMN_ROWS // 8)
+
+    def put_all(self, rings: dict[str, Columns]) -> None:
+        for name, columns in rings.items():
+            columns.clear()
+            self._free.put((name, columns))
 
 
 @dataclass
@@ -124,18 +142,21 @@ class Writer(threading.Thread):
         self._facts = facts
         self._on_loss = on_loss
         self._pending_losses: list[Loss] = []
+        self.pool = _Pool()
         self.totals = Totals()
         self.failure: Exception | None = None
         self.trouble = ""
 
     def submit(self, batch: Batch) -> bool:
         """Hand a batch over without waiting. False: it did not fit, and was dropped and counted."""
+        nbytes = batch.nbytes
         with self._lock:
-            fits = self._queued_bytes + batch.nbytes <= self._memory_bytes
+            fits = self._queued_bytes + nbytes <= self._memory_bytes
             if fits:
-                self._queued_bytes += batch.nbytes
+                self._queued_bytes += nbytes
         if not fits:
             self._drop(batch)
+            self.pool.put_all(batch.rings)
             batch = Batch(losses=batch.losses, drained_to_ns=batch.drained_to_ns)
         self._queue.put(batch)
         return fits
@@ -156,6 +177,7 @@ class Writer(threading.Thread):
                 self._lose_whole(batch, f"the recorder failed: {error}")
             with self._lock:
                 self._queued_bytes -= batch.nbytes
+            self.pool.put_all(batch.rings)
             self._tidy()
 
     def _tidy(self) -> None:
@@ -172,9 +194,10 @@ class Writer(threading.Thread):
 
     def _lose_whole(self, batch: Batch, cause: str) -> None:
         """Count a batch that could not be decoded, from what its raw records say."""
-        for ring, arrays in batch.rings.items():
-            time_field = "ts_exit_ns" if "ts_exit_ns" in arrays[0].dtype.names else "ts_ns"
-            times = np.concatenate([records[time_field] for records in arrays])
+        for ring, records in batch.rings.items():
+            if not len(records):
+                continue
+            times = records["ts_exit_ns" if ring in ("calls", "files") else "ts_ns"]
             loss = Loss("writer", -1, int(times.min()), int(times.max()), len(times), cause)
             self._note(DECODERS[ring][0], loss)
         for chunk in batch.sideband:
@@ -182,9 +205,10 @@ class Writer(threading.Thread):
 
     def _decode(self, batch: Batch, sideband: SidebandDecoder) -> dict[str, pa.Table]:
         parts: dict[str, list[pa.Table]] = {name: list(tables) for name, tables in batch.tables.items()}
-        for ring, arrays in batch.rings.items():
-            table, decode = DECODERS[ring]
-            parts.setdefault(table, []).append(decode(np.concatenate(arrays)))
+        for ring, records in batch.rings.items():
+            if len(records):
+                table, decode = DECODERS[ring]
+                parts.setdefault(table, []).append(decode(records))
         if batch.sideband:
             decoded = sideband.decode(batch.sideband)
             for table, rows in decoded.tables.items():
