@@ -46,6 +46,8 @@ _RECORDS = _MMAP | _COMM | _TASK | _MMAP_DATA | _MMAP2 | _COMM_EXEC
 
 _HEAD, _TAIL, _DATA_OFFSET, _DATA_SIZE = (offset // 8 for offset in (1024, 1032, 1040, 1048))  # perf_event_mmap_page
 
+_LARGEST_RECORD = 2 * mmap.PAGESIZE  # a path of PATH_MAX, what stands around it, and a LOST record before it
+
 _PARANOID = Path("/proc/sys/kernel/perf_event_paranoid")
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -60,7 +62,11 @@ class PerfError(Exception):
 
 @dataclass
 class _Ring:
-    """One CPU's ring. `since_ns`: time of the last record drained; `reported`: losses its LOST records told."""
+    """One CPU's ring.
+
+    `since_ns`: time of the last record drained; `reported`: losses its LOST records told; `was_full`:
+    when records were last found in it, there may have been no room for another.
+    """
 
     cpu: int
     fd: int
@@ -68,10 +74,13 @@ class _Ring:
     data: npt.NDArray[np.uint64]
     since_ns: int
     reported: int = 0
+    was_full: bool = False
 
     def drain(self) -> Iterator[RawChunk]:
         """What is in the ring now, in chunks; the room of each is given back before it is handed out."""
         end = int(self.control[_HEAD])
+        if used := end - int(self.control[_TAIL]):
+            self.was_full = used > self.data.nbytes - _LARGEST_RECORD
         while (tail := int(self.control[_TAIL])) < end:
             count = min(end - tail, CHUNK_BYTES) // 8
             words = np.empty(count, np.uint64)
@@ -83,8 +92,8 @@ class _Ring:
             words = words[: bounds[-1]]
             self.control[_TAIL] = tail + words.nbytes
             self.reported += lost_in(words, bounds)
-            yield RawChunk(self.cpu, words, bounds, tail, self.since_ns)
-            self.since_ns = int(words[-3])
+            since_ns, self.since_ns = self.since_ns, int(words[-3])
+            yield RawChunk(self.cpu, words, bounds, tail, since_ns)
 
 
 class PerfRings:
@@ -136,17 +145,17 @@ class PerfRings:
         followed.
         """
         seen: set[int] = set()
-        quiet = 0
+        quiet = attached = 0
         while quiet < 2:
             fresh = _threads(pid) - seen
             quiet = 0 if fresh else quiet + 1
-            for tid in fresh:
-                self._attach(tid)
+            attached += sum(self._attach(tid) for tid in fresh)
             seen |= fresh
-        if not seen:
+        if not attached:
             raise PerfError(f"no such process: {pid}", "give the number of a running process; pgrep finds it by name")
 
-    def _attach(self, tid: int) -> None:
+    def _attach(self, tid: int) -> bool:
+        """Events of one thread on every CPU; False if it is gone, or a zombie."""
         # Enabled only with its output set: a record of an event without a ring is lost uncounted.
         for ring in self._rings:
             try:
@@ -154,7 +163,8 @@ class PerfRings:
                 fcntl.ioctl(fd, _IOC_SET_OUTPUT, ring.fd)
                 fcntl.ioctl(fd, _IOC_ENABLE, 0)
             except ProcessLookupError:
-                return
+                return False
+        return True
 
     def _open(self, pid: int, cpu: int, flags: int) -> int:
         """A new event. Raises PerfError, and ProcessLookupError for a thread that is gone or going."""
@@ -206,14 +216,18 @@ class PerfRings:
         return totals
 
     def final_losses(self) -> list[SidebandLoss]:
-        """Losses after the last LOST record of each ring; ask when disabled and drained."""
+        """Losses after the last LOST record of each ring; ask when disabled and drained.
+
+        Before Linux 6.0 no one counts these: a ring that was last found full has a gap of unknown size.
+        """
         now_ns = time.monotonic_ns()
-        totals = self.lost_total() or {}
-        return [
-            ("sideband", ring.cpu, ring.since_ns, now_ns, untold, RING_FULL)
-            for ring in self._rings
-            if (untold := totals.get(ring.cpu, 0) - ring.reported) > 0
-        ]
+        totals = self.lost_total()
+        losses: list[SidebandLoss] = []
+        for ring in self._rings:
+            untold = totals[ring.cpu] - ring.reported if totals else None
+            if untold or (untold is None and ring.was_full):
+                losses.append(("sideband", ring.cpu, ring.since_ns, now_ns, untold, RING_FULL))
+        return losses
 
     def disable(self) -> None:
         """Let no more records be made; what is in the rings can still be drained."""

@@ -58,7 +58,7 @@ _SOURCE = pa.array(["perf"])
 _SCHEMAS = {name: arrow_schema(TABLES[name]) for name in ("vmas", "tasks")}
 
 
-SidebandLoss = tuple[str, int, int, int, int, str]
+SidebandLoss = tuple[str, int, int, int, int | None, str]
 """A gap, as a row of table `losses`: source, CPU, from and to (ns), how many records, cause."""
 
 
