@@ -36,7 +36,9 @@ SMALL_FILES = 64
 """While recording, a table keeps at most about this many files of fewer rows on each level."""
 STEP_ROWS = 2 * ROW_GROUP_ROWS
 """Rows of one merge while recording: about 0.15 s of the writer's time."""
-FINAL_ROWS = 8 * ROW_GROUP_ROWS
+FINAL_ROWS = 4 * ROW_GROUP_ROWS
+"""Rows of one merge at the end: 120 MB at the peak and 1.8 M rows/s for `syscalls`. Twice as many take twice the
+memory, and save 0.7 % of the size."""
 _LEFT_ALONE = -1
 MERGE_BYTES = 128 << 20
 """Bound of one merge in memory, Arrow bytes."""
