@@ -6,6 +6,7 @@ Exit statuses: 0 yes, 1 the answer is no, 2 wrong use, 3 unreadable capture, 4 n
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import typer
@@ -34,6 +35,8 @@ def main() -> None:
     """Run `analyze` and exit with its status."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a locale that lacks a character
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))  # so that temporary files go
     try:
         app()
     except ReaderGone as error:

@@ -12,7 +12,7 @@ import queue
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +91,7 @@ class Engine:
             name if names.count(name) == 1 else str(capture.path.resolve()): capture
             for name, capture in zip(names, captures, strict=True)
         }
+        self._stream_open: Generator[Any, None, None] | None = None
         self._spill = tempfile.mkdtemp(prefix="maptrail-")
         try:
             self._connection = duckdb.connect(":memory:", config=self._config(limits))
@@ -110,7 +111,7 @@ class Engine:
 
     def close(self) -> None:
         """End what runs and remove the temporary files."""
-        self._connection.interrupt()
+        self._end_stream()
         self._connection.close()
         shutil.rmtree(self._spill, ignore_errors=True)
 
@@ -174,10 +175,16 @@ class Engine:
 
         Works in a thread, so that Ctrl-C interrupts DuckDB and progress can be shown. Raises AnalysisError.
         """
-        batches = self._stream(sql, what)
+        self._end_stream()  # a connection runs one query at a time
+        self._stream_open = batches = self._stream(sql, what)
         return Rows(next(batches), batches)
 
-    def _stream(self, sql: str | duckdb.Statement, what: str) -> Iterator[Any]:
+    def _end_stream(self) -> None:
+        if self._stream_open is not None:
+            self._stream_open.close()
+            self._stream_open = None
+
+    def _stream(self, sql: str | duckdb.Statement, what: str) -> Generator[Any, None, None]:
         """The schema of the result, then its batches."""
         results: queue.Queue[pa.Schema | pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=4)
         given_up = threading.Event()
