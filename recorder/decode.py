@@ -247,7 +247,10 @@ def decode_files(records: Columns) -> pa.Table:
     columns["inode"] = _array(records["inode"], pa.uint64(), is_file)
     columns["generation"] = _array(records["generation"], pa.uint32(), is_file)
     columns["old_size_bytes"] = _array(records["old_size_bytes"], pa.uint64(), (known & _KNOWN_OLD_SIZE) != 0)
-    columns["new_size_bytes"] = _array(records["new_size_bytes"], pa.uint64(), (known & _KNOWN_NEW_SIZE) != 0)
+    # a truncate by path that succeeded set the size it was given (do_truncate)
+    set_size = by_path & (records["ret"] == 0)
+    new_size = np.where(set_size, length, records["new_size_bytes"])
+    columns["new_size_bytes"] = _array(new_size, pa.uint64(), set_size | ((known & _KNOWN_NEW_SIZE) != 0))
     columns["identity"] = _named(np.zeros(rows, np.int32), pa.array(["fd"]), is_file)
     return _table("files", columns, rows)
 

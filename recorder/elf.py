@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recorder.procfs import read_maps
+from recorder.procfs import device
 from recorder.schema import TABLES, arrow_schema
 
 __all__ = ["FileMapping", "Image", "ImageReader", "Segment", "read_image"]
@@ -230,7 +231,7 @@ def _open_regular(name: bytes, mapping: FileMapping | None) -> int | None:
         found = os.fstat(path_fd)
         if not stat.S_ISREG(found.st_mode):
             return None
-        if mapping and (_dev(found.st_dev), found.st_ino) != (mapping.dev, mapping.inode):
+        if mapping and (device(found.st_dev), found.st_ino) != (mapping.dev, mapping.inode):
             return None
         fd = os.open(f"/proc/self/fd/{path_fd}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
@@ -241,10 +242,6 @@ def _open_regular(name: bytes, mapping: FileMapping | None) -> int | None:
         os.close(fd)
         return None
     return fd
-
-
-def _dev(st_dev: int) -> int:
-    return os.major(st_dev) << 20 | os.minor(st_dev)
 
 
 def _generation(fd: int) -> int | None:

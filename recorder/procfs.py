@@ -24,6 +24,7 @@ __all__ = [
     "alive_tasks",
     "any_32bit_process",
     "boot_id",
+    "device",
     "elf_class_of",
     "host",
     "machine_facts",
@@ -158,6 +159,11 @@ def pids() -> list[int]:
 def _numbered(folder: str) -> list[int]:
     with os.scandir(folder) as entries:
         return [int(entry.name) for entry in entries if entry.name.isdigit()]
+
+
+def device(st_dev: int) -> int:
+    """A device number of stat(2) as the kernel's dev_t, major << 20 | minor."""
+    return os.major(st_dev) << 20 | os.minor(st_dev)
 
 
 def pid_exists(pid: int) -> bool:

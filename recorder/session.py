@@ -22,6 +22,7 @@ from recorder import procfs
 from recorder.btf import Btf, cflags
 from recorder.elf import FileMapping
 from recorder.launch import FORWARDED, Child
+from recorder.lookup import name_by_path
 from recorder.observer import Observer
 from recorder.perfring import PerfRings
 from recorder.plan import Probe, private_tracefs
@@ -208,14 +209,15 @@ class Recording:
         return outcome
 
     def _begin(self) -> None:
-        pids = None if self.options.mode == "host" else self._targets
-        if not self._child:
-            self._batch.add_table("tasks", procfs.alive_tasks(pids))
-            mine = os.getpid()
-            self._observer.read_maps((p for p in (pids or procfs.pids()) if p != mine), "baseline")
-            if procfs.any_32bit_process(pids):
+        """What is there already: tasks, maps, and whether 32-bit calls are to be expected."""
+        if self._child:
+            if _is_elf32(self.options.command[0]):
                 self._probes.attach_i386()
-        elif _is_elf32(self.options.command[0]):
+            return
+        pids = self._live_targets()
+        self._batch.add_table("tasks", procfs.alive_tasks(pids))
+        self._observer.read_maps(pids, "baseline")
+        if procfs.any_32bit_process(pids):
             self._probes.attach_i386()
 
     def _loop(self) -> None:
@@ -375,6 +377,8 @@ class Recording:
     # -- what follows from decoded rows -----------------------------------------------------
 
     def _follow_up(self, tables: dict[str, pa.Table]) -> None:
+        if "files" in tables:
+            tables["files"] = name_by_path(tables["files"])
         if "vmas" in tables:
             self._observer.read_images(self._new_images(tables["vmas"]))
         if self.options.stacks:

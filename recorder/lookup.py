@@ -1,0 +1,58 @@
+"""Files named by path alone: looked up after the call, through the caller's own root and directory.
+
+truncate(2) takes a path and leaves no descriptor behind, so without a kernel hook its file can only
+be looked up afterwards. The path may name another file by then: the rows say `identity` = path.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recorder.procfs import device
+from recorder.schema import TABLES
+
+__all__ = ["name_by_path"]
+
+MOST_LOOKUPS = 256
+"""Of one batch; a program that truncates more files than that a second by path leaves the rest unnamed."""
+
+
+def name_by_path(files: pa.Table) -> pa.Table:
+    """Rows of table `files`, with device and inode where a successful call gave only a path."""
+    unnamed = pc.and_(pc.is_null(files["identity"]), pc.and_(pc.is_valid(files["path_given"]), pc.equal(files["errno"], 0)))
+    rows = pc.indices_nonzero(unnamed).to_pylist()
+    if not rows:
+        return files
+    some = files.select(["pid", "path_given"]).take(pa.array(rows[:MOST_LOOKUPS])).to_pylist()
+    seen: dict[tuple[int, bytes], tuple[int, int] | None] = {}
+    columns = {name: files[name].to_pylist() for name in ("dev", "inode", "identity")}
+    for row, who in zip(rows, some, strict=False):
+        key = (who["pid"], who["path_given"])
+        if key not in seen:
+            seen[key] = _look_up(*key)
+        if found := seen[key]:
+            columns["dev"][row], columns["inode"][row] = found
+            columns["identity"][row] = "path"
+    for name, values in columns.items():
+        index = files.schema.get_field_index(name)
+        field = files.schema.field(index)
+        files = files.set_column(index, field, pa.array(values, TABLES["files"][name].type))
+    return files
+
+
+def _look_up(pid: int, path: bytes) -> tuple[int, int] | None:
+    absolute = path.startswith(b"/")
+    base = b"/proc/%d/%s" % (pid, b"root" if absolute else b"cwd")
+    try:
+        if os.path.exists(base):
+            found = os.stat(base + b"/" + path)
+        elif absolute:  # the process is gone or a zombie; most share this one's root
+            found = os.stat(path)
+        else:
+            return None
+    except OSError:
+        return None
+    return device(found.st_dev), found.st_ino
