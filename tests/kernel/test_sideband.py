@@ -335,6 +335,23 @@ def test_where_no_one_counts_the_last_losses_a_full_ring_is_a_gap_of_unknown_siz
     assert [(loss[1], loss[2], loss[4]) for loss in losses] == [(cpu, last_ns, None)] * lost
 
 
+def test_a_ring_drained_while_it_is_written_goes_round_and_round(run: Callable[..., Running]) -> None:
+    count = 100_003
+    child = run("protects", count)
+    with opened("tasks", child.pid, 16 * PAGE) as rings:
+        chunks = []
+        child.start()
+        while sum(chunk.records for chunk in chunks) < 5_003:
+            chunks += rings.drain()
+        child._expect(b"done\n")
+        chunks += rings.drain()
+        decoded = SidebandDecoder().decode(chunks)
+        rings.disable()
+        lost = lost_of(decoded.losses) + lost_of(rings.final_losses())
+    assert max(chunk.position for chunk in chunks) > 5 * 16 * PAGE
+    assert decoded.tables["vmas"].num_rows + lost == count
+
+
 def test_many_chunks_hold_every_record_in_order(run: Callable[..., Running]) -> None:
     count = 30_011
     child = run("protects", count)

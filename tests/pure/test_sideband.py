@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -167,9 +168,12 @@ def test_bounds_are_those_of_a_step_by_step_walk(records: list[Record], words: i
 
 def test_bounds_of_many_records_with_a_false_header_in_each() -> None:
     # each false header leads to the next one, so the false chain is as long as the true one
-    data = b"".join(mmap2(inode=MMAP2 | 112 << 48).encode() for _ in range(20_011))
-    assert len(data) == 112 * 20_011
-    assert record_bounds(words_of(data)).tolist() == plain_bounds(data)
+    data = mmap2(inode=MMAP2 | 112 << 48).encode() * 100_003
+    assert len(data) == 112 * 100_003
+    began_s = time.thread_time()
+    bounds = record_bounds(words_of(data))
+    assert time.thread_time() - began_s < 2  # a step a record takes minutes
+    assert bounds.tolist() == plain_bounds(data)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +234,7 @@ def test_a_loss_lies_between_the_records_around_it() -> None:
     records = [lost(3, ts_ns=20), mmap2(ts_ns=20), mmap2(ts_ns=30)]
     records += [lost(7, ts_ns=50), mmap2(ts_ns=50), lost(2, ts_ns=60)]
     chunks = chunks_of(records, cuts=(5,), since_ns=13)
-    decoded = SidebandDecoder().decode(chunks)
+    decoded = SidebandDecoder(exclude={1}).decode(chunks)  # 1 is these records' event id, no process
     assert [loss[1:5] for loss in decoded.losses] == [(CPU, 13, 20, 3), (CPU, 30, 50, 7), (CPU, 50, 60, 2)]
     assert sum(lost_in(chunk.words, chunk.bounds) for chunk in chunks) == 12
     assert decoded.records == decoded.tables["vmas"].num_rows + len(decoded.losses)
