@@ -237,6 +237,7 @@ def test_a_loss_lies_between_the_records_around_it() -> None:
     decoded = SidebandDecoder(exclude={1}).decode(chunks)  # 1 is these records' event id, no process
     assert [loss[1:5] for loss in decoded.losses] == [(CPU, 13, 20, 3), (CPU, 30, 50, 7), (CPU, 50, 60, 2)]
     assert sum(lost_in(chunk.words, chunk.bounds) for chunk in chunks) == 12
+    assert decoded.own == 0
     assert decoded.records == decoded.tables["vmas"].num_rows + len(decoded.losses)
 
 
