@@ -67,8 +67,12 @@ Duration = Annotated[
 Stacks = Annotated[bool, typer.Option("--stacks/--no-stacks", help="Record the user stack of each call.")]
 RingSize = Annotated[
     int,
-    typer.Option(parser=_size, metavar="SIZE", help="Kernel memory for calls not yet read; the side-band gets as much again for each CPU, 256M at most."),
-]  # fmt: skip
+    typer.Option(
+        parser=_size,
+        metavar="SIZE",
+        help="Kernel memory for calls not yet read; the side-band gets as much again for each CPU, 256M at most.",
+    ),
+]
 Memory = Annotated[
     int, typer.Option(parser=_size, metavar="SIZE", help="The recorder's memory for events not yet on disk.")
 ]
@@ -190,7 +194,8 @@ def _check_pids(pids: tuple[int, ...]) -> None:
         if not Path(f"/proc/{pid}/task/{pid}").exists():
             raise _Failure(f"this is a thread, not a process: {pid}", status=EXIT_USAGE)
         if not _readable(pid):
-            raise _Failure(f"not permitted to look at process: {pid}", "run as root, in its pid namespace", EXIT_NOT_PERMITTED)
+            message = f"not permitted to look at process: {pid}"
+            raise _Failure(message, "run as root, in its pid namespace", EXIT_NOT_PERMITTED)
 
 
 def _readable(pid: int) -> bool:
@@ -260,17 +265,18 @@ def _tell(options: Any, outcome: Any) -> None:
     """What was recorded and what to type next, on standard error: the output is the command's."""
     stored = sum(t["stored"] for t in outcome.totals.values())
     lost = sum(outcome.losses.values())
-    what = _shown(" ".join(options.command)) if options.command else {"attach": "attached", "host": "this host"}[options.mode]
+    what = {"run": " ".join(options.command), "attach": "processes attached to", "host": "this host"}[options.mode]
     per_row = f", {outcome.stored_bytes / stored:.1f} bytes each" if stored else ""
     lines = [
-        f"recorded {outcome.wall_s:.1f} s of {what} into {_shown(str(options.output))}",
+        f"recorded {outcome.wall_s:.1f} s of {_shown(what)} into {_shown(str(options.output))}",
         f"  stored {stored:,} rows, {_bytes(outcome.stored_bytes)}{per_row}",
     ]
     for (source, cause), count in sorted(outcome.losses.items()):
         lines.append(f"  LOST {count:,} ({source}): {cause}" if count else f"  gap of unknown size ({source}): {cause}")
     if not lost:
         lines.append("  nothing lost")
-    lines.append(f"  recorder used {outcome.cpu_s:.2f} s of CPU, {outcome.compaction_cpu_s:.2f} s more to compact, and {_bytes(outcome.max_rss_bytes)} of memory")
+    cpu = f"{outcome.cpu_s:.2f} s of CPU, {outcome.compaction_cpu_s:.2f} s more to compact"
+    lines.append(f"  recorder used {cpu}, and {_bytes(outcome.max_rss_bytes)} of memory")
     lines.append(f"next: analyze summary {_shown(str(options.output))}")
     print("\n".join(lines), file=sys.stderr)
 

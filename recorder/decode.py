@@ -175,7 +175,7 @@ def decode_calls(records: Columns) -> pa.Table:
             found = _ARGUMENTS.column(column.name, records, nr, present)
             if found is not None:
                 columns[column.name] = _array(*_fit(found, column.type))
-    columns["offset_bytes"] = _offset_bytes(records, nr, present, columns)
+    columns["offset_bytes"] = _offset_bytes(records, nr, present)
     maps_a_file = _MAPS_A_FILE[present]
     if maps_a_file.any():
         valid = _MAPS_A_FILE[nr] & (records["fd_inode"] != 0)
@@ -196,7 +196,7 @@ def _fit(found: tuple[Ints, Mask | None], type: pa.DataType) -> tuple[Ints, pa.D
     return values, type, valid
 
 
-def _offset_bytes(records: Columns, nr: Ints, present: Ints, columns: dict[str, pa.Array]) -> pa.Array:
+def _offset_bytes(records: Columns, nr: Ints, present: Ints) -> pa.Array:
     given = _ARGUMENTS.column("offset_bytes", records, nr, present)
     pages = _ARGUMENTS.column("pgoff", records, nr, present)
     if pages is None:
@@ -211,20 +211,26 @@ def _offset_bytes(records: Columns, nr: Ints, present: Ints, columns: dict[str, 
     return _array(np.where(pages[1], derived, given[0]), pa.uint64(), valid)
 
 
+def _is_call(nr: Ints, *names: str) -> Mask:
+    mask: Mask = np.isin(_ARGUMENTS.name_index[nr], [_ARGUMENTS.names.index(name) for name in names])
+    return mask
+
+
 def decode_files(records: Columns) -> pa.Table:
     """Ring `files` to table `files`, one row a record, in ring order."""
     rows = len(records)
     nr = records["nr"]
     known = records["known"]
-    opens = np.isin(_ARGUMENTS.name_index[nr], [_ARGUMENTS.names.index(n) for n in ("open", "openat", "openat2", "creat")])
-    falls = _ARGUMENTS.name_index[nr] == _ARGUMENTS.names.index("fallocate")
-    by_path = np.isin(_ARGUMENTS.name_index[nr], [_ARGUMENTS.names.index(n) for n in ("truncate", "truncate64")])
-    i386 = nr >= NR_I386
-    wide = i386 & (falls | np.isin(_ARGUMENTS.name_index[nr], [_ARGUMENTS.names.index(n) for n in ("ftruncate64", "truncate64")]))
+    opens = _is_call(nr, "open", "openat", "openat2", "creat")
+    falls = _is_call(nr, "fallocate")
+    by_path = _is_call(nr, "truncate", "truncate64")
+    # 32-bit calls give 64-bit lengths and offsets in two registers
+    wide = _is_call(nr, "ftruncate64", "truncate64") | (falls & (nr >= NR_I386))
     arg = records["args"]
 
     def pair(low: int) -> Ints:
-        return arg[low] | (arg[low + 1] << np.uint64(32))
+        value: Ints = arg[low] | (arg[low + 1] << np.uint64(32))
+        return value
 
     columns = _caller(records) | _outcome(records["ret"])
     columns["ts_enter_ns"] = _array(records["ts_enter_ns"], pa.uint64())

@@ -19,8 +19,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recorder.procfs import read_maps
-from recorder.procfs import device
+from recorder.procfs import device, read_maps
 from recorder.schema import TABLES, arrow_schema
 
 __all__ = ["FileMapping", "Image", "ImageReader", "Segment", "read_image"]

@@ -22,7 +22,8 @@ MOST_LOOKUPS = 256
 
 def name_by_path(files: pa.Table) -> pa.Table:
     """Rows of table `files`, with device and inode where a successful call gave only a path."""
-    unnamed = pc.and_(pc.is_null(files["identity"]), pc.and_(pc.is_valid(files["path_given"]), pc.equal(files["errno"], 0)))
+    succeeded = pc.and_(pc.is_valid(files["path_given"]), pc.equal(files["errno"], 0))
+    unnamed = pc.and_(pc.is_null(files["identity"]), succeeded)
     rows = pc.indices_nonzero(unnamed).to_pylist()
     if not rows:
         return files

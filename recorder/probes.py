@@ -25,7 +25,7 @@ from recorder.decode import RECORDS
 from recorder.ring import BpfRing, map_counters
 from recorder.schema import SYSCALLS, Syscall
 
-__all__ = ["SOURCES", "Attached", "Probes", "ProbeError", "RingSizes", "Sources"]
+__all__ = ["SOURCES", "Attached", "ProbeError", "Probes", "RingSizes", "Sources"]
 
 SOURCES = ("calls", "files", "tasks", "faults", "threads", "stacks")
 """Sources of loss, in the order of `enum source` in bpf/common.h."""
@@ -34,7 +34,7 @@ Sources = npt.NDArray[np.void]
 
 _COUNTER = np.dtype(
     [(name, "<u8") for name in ("attempted", "lost", "first_lost_ns", "last_lost_ns", "acknowledged")]
-    + [("unused", "<u8", (3,))]  # type: ignore[list-item]
+    + [("unused", "<u8", (3,))]
 )
 _FAMILIES = ("calls.c", "files.c", "tasks.c", "faults.c", "i386.c")
 _RAW = {
@@ -78,7 +78,7 @@ class RingSizes:
 
     def pages(self, ring: str) -> int:
         pages = max(1, -(-getattr(self, ring) // _PAGE))
-        return 1 << (pages - 1).bit_length()
+        return int(1 << (pages - 1).bit_length())
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,8 @@ class Probes:
         flags += ["-DONLY_TARGETS"] if self.targets_only else []
         flags += ["-DWITH_STACKS"] if self.stacks else []
         # One text, since BCC rewrites map accesses in the main file only
-        text = "\n".join(f'#line 1 "bpf/{name}"\n{(folder / name).read_text()}' for name in ("wire.h", "common.h", *_FAMILIES))
+        names = ("wire.h", "common.h", *_FAMILIES)
+        text = "\n".join(f'#line 1 "bpf/{name}"\n{(folder / name).read_text()}' for name in names)
         try:
             return self._bcc.BPF(text=text.replace("#pragma once\n", "\n"), cflags=flags)
         except Exception as error:  # bcc raises bare Exception

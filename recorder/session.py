@@ -27,9 +27,9 @@ from recorder.observer import Observer
 from recorder.perfring import PerfRings
 from recorder.plan import Probe, private_tracefs
 from recorder.probes import SOURCES, Probes, RingSizes
+from recorder.ring import Columns
 from recorder.schema import TABLES, arrow_schema
 from recorder.store import Store
-from recorder.ring import Columns
 from recorder.writer import COLUMN_ROWS, Batch, Loss, Writer
 
 __all__ = ["Options", "Outcome", "Progress", "Recording"]
@@ -394,7 +394,7 @@ class Recording:
         perms = vmas.column("perms").combine_chunks()
         executable = np.array(["x" in text for text in perms.dictionary.to_pylist()], np.bool_)
         inode = vmas.column("inode").to_numpy()
-        rows = np.flatnonzero(executable[perms.indices.to_numpy()] & (inode != 0)) if len(executable) else []
+        rows = np.flatnonzero(executable[perms.indices.to_numpy()] & (inode != 0))
         if not len(rows):
             return []
         key = inode[rows] * np.uint64(0x9E3779B97F4A7C15) + vmas.column("dev").to_numpy()[rows]
@@ -404,9 +404,7 @@ class Recording:
             identity = (row["dev"], row["inode"], row["generation"])
             if identity not in self._known_images:
                 self._known_images.add(identity)
-                found.append(
-                    FileMapping(row["pid"], row["start"], row["end"], *identity, row["path"])
-                )
+                found.append(FileMapping(row["pid"], row["start"], row["end"], *identity, row["path"]))
         return found
 
     def _new_stacks(self, ids: Any, tables: dict[str, pa.Table]) -> None:

@@ -60,7 +60,7 @@ class Batch:
     @property
     def nbytes(self) -> int:
         tables = sum(rows.nbytes for parts in self.tables.values() for rows in parts)
-        return tables + sum(c.nbytes for c in self.rings.values()) + sum(c.nbytes for c in self.sideband)
+        return int(tables) + sum(c.nbytes for c in self.rings.values()) + sum(c.nbytes for c in self.sideband)
 
 
 class _Pool:
