@@ -266,9 +266,10 @@ def _tell(options: Any, outcome: Any) -> None:
     stored = sum(t["stored"] for t in outcome.totals.values())
     lost = sum(outcome.losses.values())
     what = {"run": " ".join(options.command), "attach": "processes attached to", "host": "this host"}[options.mode]
-    per_row = f", {outcome.stored_bytes / stored:.1f} bytes each" if stored else ""
+    # a small recording is mostly the fixed part of its files
+    per_row = f", {outcome.stored_bytes / stored:.1f} bytes each" if stored > 10_000 else ""
     lines = [
-        f"recorded {outcome.wall_s:.1f} s of {_shown(what)} into {_shown(str(options.output))}",
+        f"recorded {outcome.wall_s:.2f} s of {_shown(what)} into {_shown(str(options.output))}",
         f"  stored {stored:,} rows, {_bytes(outcome.stored_bytes)}{per_row}",
     ]
     for (source, cause), count in sorted(outcome.losses.items()):

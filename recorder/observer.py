@@ -19,6 +19,9 @@ from recorder.procfs import read_maps
 __all__ = ["Observer"]
 
 
+PATIENCE_S = 5.0
+
+
 class Observer(threading.Thread):
     """Reads the maps of processes and the headers of images, in the order asked for."""
 
@@ -55,8 +58,9 @@ class Observer(threading.Thread):
             yield self._results.get()
 
     def finish(self) -> None:
+        """End the thread. A file system that does not answer (FUSE, NFS) must not keep the recording from ending."""
         self._requests.put(None)
-        self.join()
+        self.join(PATIENCE_S)
 
     def run(self) -> None:
         while (request := self._requests.get()) is not None:

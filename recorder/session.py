@@ -23,7 +23,7 @@ from recorder.btf import Btf, cflags
 from recorder.elf import FileMapping
 from recorder.launch import FORWARDED, Child
 from recorder.lookup import name_by_path
-from recorder.observer import Observer
+from recorder.observer import PATIENCE_S, Observer
 from recorder.perfring import PerfRings
 from recorder.plan import Probe, private_tracefs
 from recorder.probes import SOURCES, Probes, RingSizes
@@ -370,7 +370,8 @@ class Recording:
     def _end_readings(self) -> None:
         """The maps of what is still alive, while the probes still watch."""
         self._observer.read_maps(self._live_targets(), "final")
-        while not self._observer.idle:
+        ends = time.monotonic() + 2 * PATIENCE_S
+        while not self._observer.idle and time.monotonic() < ends:
             time.sleep(_BUSY_S)
             self._drain()
 

@@ -10,7 +10,8 @@ import pytest
 from tests.support.recordings import record_run
 from tests.support.workloads import build
 
-FIELDS = ["operation", "flags", "offset", "length", "dev", "inode", "before", "after", "ret", "errno", "tid", "from", "to"]
+FIELDS = ["operation", "flags", "offset", "length", "dev", "inode", "before", "after"]
+FIELDS += ["ret", "errno", "tid", "from", "to"]
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
