@@ -76,6 +76,17 @@ RingSize = Annotated[
 Memory = Annotated[
     int, typer.Option(parser=_size, metavar="SIZE", help="The recorder's memory for events not yet on disk.")
 ]
+CheckpointEvery = Annotated[
+    float | None,
+    typer.Option(
+        parser=_duration,
+        metavar="TIME",
+        help="Read the maps of all recorded processes this often, to hold the rebuilt ones against.",
+    ),
+]
+Freeze = Annotated[
+    bool, typer.Option("--freeze", help="Hold each process still (ptrace) for the moment its maps are read.")
+]
 RING_SIZE: Any = "64M"
 MEMORY: Any = "512M"
 
@@ -89,13 +100,17 @@ def run(
     stacks: Stacks = False,
     ring_size: RingSize = RING_SIZE,
     memory: Memory = MEMORY,
+    checkpoint_every: CheckpointEvery = None,
+    freeze: Freeze = False,
 ) -> None:
     """Run a command and record it and every process it makes.
 
     Input, output, signals and the exit status are the command's own. When recording fails before the command
     starts, the exit status is 125. With --duration the recording ends first and the command runs on to its end.
     """
-    _record("run", output, overwrite, duration, stacks, ring_size, memory, command=tuple(command))
+    _record(
+        "run", output, overwrite, duration, stacks, ring_size, memory, checkpoint_every, freeze, command=tuple(command)
+    )
 
 
 @app.command()
@@ -107,9 +122,13 @@ def attach(
     stacks: Stacks = False,
     ring_size: RingSize = RING_SIZE,
     memory: Memory = MEMORY,
+    checkpoint_every: CheckpointEvery = None,
+    freeze: Freeze = False,
 ) -> None:
     """Record running processes, and what they fork from now on, until they end or you press Ctrl-C."""
-    _record("attach", output, overwrite, duration, stacks, ring_size, memory, pids=tuple(pids))
+    _record(
+        "attach", output, overwrite, duration, stacks, ring_size, memory, checkpoint_every, freeze, pids=tuple(pids)
+    )
 
 
 @app.command()
@@ -120,9 +139,11 @@ def host(
     stacks: Stacks = False,
     ring_size: RingSize = RING_SIZE,
     memory: Memory = MEMORY,
+    checkpoint_every: CheckpointEvery = None,
+    freeze: Freeze = False,
 ) -> None:
     """Record every process of the machine until you press Ctrl-C."""
-    _record("host", output, overwrite, duration, stacks, ring_size, memory)
+    _record("host", output, overwrite, duration, stacks, ring_size, memory, checkpoint_every, freeze)
 
 
 @app.command()
@@ -146,6 +167,8 @@ def _record(
     stacks: bool,
     ring_size: int,
     memory: int,
+    checkpoint_every: float | None,
+    freeze: bool,
     *,
     command: tuple[str, ...] = (),
     pids: tuple[int, ...] = (),
@@ -165,7 +188,9 @@ def _record(
     if fatal:
         raise _Failure(f"cannot record here: {fatal[0].why}", fatal[0].hint or "run: record doctor", failed)
     signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
-    options = Options(mode, output, command, pids, duration, stacks, ring_size, memory, overwrite)
+    options = Options(
+        mode, output, command, pids, duration, stacks, ring_size, memory, overwrite, checkpoint_every, freeze
+    )
     child = Child(command) if command else None
     status = _Status()
     try:

@@ -6,6 +6,7 @@ are handed to the drain loop as Arrow tables and take the events' way from there
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import queue
 import threading
@@ -14,6 +15,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 from recorder.elf import FileMapping, ImageReader
+from recorder.freeze import frozen
 from recorder.procfs import read_maps
 
 __all__ = ["Observer"]
@@ -23,10 +25,14 @@ PATIENCE_S = 5.0
 
 
 class Observer(threading.Thread):
-    """Reads the maps of processes and the headers of images, in the order asked for."""
+    """Reads the maps of processes and the headers of images, in the order asked for.
 
-    def __init__(self) -> None:
+    With `freeze`, processes stand still while their maps are read.
+    """
+
+    def __init__(self, *, freeze: bool = False) -> None:
         super().__init__(name="observer", daemon=True)
+        self._freeze = freeze
         self._requests: queue.SimpleQueue[tuple[int, str] | list[FileMapping] | None] = queue.SimpleQueue()
         self._results: queue.SimpleQueue[tuple[str, pa.Table]] = queue.SimpleQueue()
         self._readings = itertools.count(1)
@@ -66,10 +72,11 @@ class Observer(threading.Thread):
         while (request := self._requests.get()) is not None:
             if isinstance(request, tuple):
                 pid, reason = request
-                try:
-                    rows = read_maps(pid, next(self._readings), reason)
-                except PermissionError:
-                    rows = None
+                with frozen(pid) if self._freeze else contextlib.nullcontext():
+                    try:
+                        rows = read_maps(pid, next(self._readings), reason)
+                    except PermissionError:
+                        rows = None
                 name = "maps"
                 if rows is None:
                     self.missed_readings += 1

@@ -58,6 +58,8 @@ class Options:
     ring_bytes: int = 64 << 20
     memory_bytes: int = 512 << 20
     overwrite: bool = False
+    checkpoint_every_s: float | None = None
+    freeze: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class Recording:
         self._probes.attach()
         # last, so that whatever fails before it leaves nothing on the disk
         self._store = Store(options.output, self._header(plan), overwrite=options.overwrite)
-        self._observer = Observer()
+        self._observer = Observer(freeze=options.freeze)
         self._writer = Writer(
             self._store,
             memory_bytes=options.memory_bytes,
@@ -164,6 +166,8 @@ class Recording:
                 "stacks": options.stacks,
                 "ring_bytes": options.ring_bytes,
                 "memory_bytes": options.memory_bytes,
+                "checkpoint_every_s": options.checkpoint_every_s,
+                "freeze": options.freeze,
             },
             **procfs.machine_facts(),
             "recorder_pid": os.getpid(),
@@ -229,6 +233,8 @@ class Recording:
         for fd in watched:
             poll.register(fd, select.EPOLLIN)
         ends = None if self.options.duration_s is None else time.monotonic() + self.options.duration_s
+        every = self.options.checkpoint_every_s
+        checkpoint = None if every is None else time.monotonic() + every
         told = 0.0
         busy = True
         while not self._stop.is_set():
@@ -245,6 +251,11 @@ class Recording:
             now = time.monotonic()
             if ends is not None and now >= ends:
                 self._stop.set()
+            if every is not None and checkpoint is not None and now >= checkpoint:
+                # a round of readings that takes longer than the interval delays the next
+                if self._observer.idle:
+                    self._observer.read_maps(self._live_targets(), "checkpoint")
+                checkpoint = now + every
             if now - told >= 0.5:
                 told = now
                 self._on_progress(self._progress())
