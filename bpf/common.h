@@ -34,7 +34,8 @@ BPF_HASH(losers, u32, u64, 8192);
 BPF_HASH(targets, u32, u8, 65536);
 #endif
 #ifdef WITH_STACKS
-BPF_STACK_TRACE(stacks, STACK_ENTRIES);
+/* BPF_STACK_TRACE without its rounding, which takes a kernel header */
+BPF_TABLE("stacktrace", int, struct bpf_stacktrace, stacks, STACK_ENTRIES);
 #endif
 
 static __always_inline struct counter *counter_of(u32 source)

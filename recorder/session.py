@@ -441,6 +441,7 @@ class Recording:
             self._batch.losses.append(Loss(*loss))
         self._account()
         self._hand_over()
+        self._writer.catch_up()  # the last rows may name images to be read
         self._observer.finish()
         for name, rows in self._observer.collect():
             self._batch.add_table(name, rows)

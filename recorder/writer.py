@@ -131,7 +131,7 @@ class Writer(threading.Thread):
     ) -> None:
         super().__init__(name="writer", daemon=True)
         self._store = store
-        self._queue: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Batch | threading.Event | None] = queue.SimpleQueue()
         self._queued_bytes = 0
         self._lock = threading.Lock()
         self._memory_bytes = memory_bytes
@@ -161,6 +161,12 @@ class Writer(threading.Thread):
         self._queue.put(batch)
         return fits
 
+    def catch_up(self) -> None:
+        """Wait until everything handed over is stored."""
+        reached = threading.Event()
+        self._queue.put(reached)
+        reached.wait()
+
     def finish(self) -> None:
         """Store everything handed over, then end the thread."""
         self._queue.put(None)
@@ -170,6 +176,9 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         while (batch := self._queue.get()) is not None:
+            if isinstance(batch, threading.Event):
+                batch.set()
+                continue
             try:
                 self._store_batch(batch)
             except Exception as error:

@@ -1,0 +1,70 @@
+"""The captures in data/ open, are whole, and say what data/README.md says of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DATA = Path(__file__).resolve().parents[2] / "data"
+CAPTURES = sorted(path.parent for path in DATA.glob("*/manifest.json"))
+ANALYZE = Path(sys.executable).with_name("analyze")
+
+
+def ask(capture: str, query: str) -> list[dict[str, Any]]:
+    command = [ANALYZE, "sql", DATA / capture, "-q", query, "--format", "json"]
+    answer: list[dict[str, Any]] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return answer
+
+
+def test_each_is_described() -> None:
+    assert len(CAPTURES) >= 2
+    text = (DATA / "README.md").read_text()
+    assert all(f"`{capture.name}`" in text for capture in CAPTURES)
+    assert sum(file.stat().st_size for file in DATA.rglob("*") if file.is_file()) < 5 << 20
+
+
+@pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.name)
+def test_every_byte_is_verified(capture: Path) -> None:
+    subprocess.run([ANALYZE, "check", "--files", capture], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.name)
+def test_names_are_neutral(capture: Path) -> None:
+    manifest = json.loads((capture / "manifest.json").read_text())
+    assert manifest["host"] == "example"
+    paths = {row["path"] for row in ask(capture.name, "SELECT DISTINCT path FROM vmas WHERE path <> ''")}
+    neutral = ("/tmp/example/", "/usr/lib", "/etc/ld.so", "[", "//")
+    assert [path for path in paths if not path.startswith(neutral)] == []
+
+
+@pytest.mark.parametrize("capture", ["demo", "demo-i386"])
+def test_the_demo_is_told(capture: str) -> None:
+    abi = "i386" if capture.endswith("i386") else "x86_64"
+    calls = {
+        (row["syscall"], row["error"]): row["n"]
+        for row in ask(
+            capture,
+            f"SELECT syscall, errno::INTEGER AS error, count(*)::INTEGER AS n FROM syscalls WHERE abi = '{abi}' GROUP BY ALL",
+        )
+    }
+    assert calls["remap_file_pages", 0] == 8
+    assert calls["remap_file_pages", 22] == 1
+    assert calls["mremap", 0] == 1
+    [fault] = ask(capture, "SELECT signal, code::INTEGER AS code FROM faults")
+    assert fault == {"signal": "SIGBUS", "code": 2}
+    assert ask(capture, "SELECT old_size_bytes > new_size_bytes AS cut FROM files WHERE operation = 'ftruncate'")
+    assert ask(capture, "SELECT DISTINCT stack_id FROM syscalls JOIN stacks USING (stack_id)")
+
+
+def test_the_lossy_one_counts_what_it_lost() -> None:
+    manifest = json.loads((DATA / "lossy" / "manifest.json").read_text())
+    total = manifest["totals"]["syscalls"]
+    [lost] = ask("lossy", "SELECT sum(count)::INTEGER AS n FROM losses WHERE source = 'calls'")
+    [stored] = ask("lossy", "SELECT count(*)::INTEGER AS n FROM syscalls")
+    assert total["lost"] == lost["n"] > 0
+    assert total["attempted"] == stored["n"] + lost["n"]
