@@ -34,6 +34,7 @@ format: setup
 
 bench: setup
 	@sh .ci/setup compiler
+	@sh .ci/setup bench
 	@$(BIN)/python -m tests.bench
 
 clean:
