@@ -78,7 +78,7 @@ int on_sched_process_exec(struct bpf_raw_tracepoint_args *ctx)
 	e->clone_flags = 0;
 	e->mm = mm_name((void *)bpf_get_current_task());
 	e->pid = pid_tgid >> 32;
-	e->tid = old_tid;
+	e->tid = tid;
 	e->parent_pid = 0;
 	e->parent_tid = 0;
 	e->path_len = bpf_probe_read_kernel_str(e->path, PATH_BYTES, read_ptr(bprm, OFF_BPRM_FILENAME));
@@ -96,6 +96,7 @@ int on_sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
 	u32 tid = pid_tgid;
 
 	threads.delete(&tid);
+	file_calls.delete(&tid);
 #ifdef ONLY_TARGETS
 	u32 tgid = pid_tgid >> 32;
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import select
@@ -264,13 +265,12 @@ class Recording:
     def _take_signals(self) -> None:
         while True:
             info = signal.sigwaitinfo(FORWARDED)
-            if self._child and not self._stop.is_set():
-                # a terminal's Ctrl-C reaches the command by itself (SI_KERNEL); anything else is passed on
-                if info.si_code != _SI_KERNEL:
-                    signal.pidfd_send_signal(self._child.fd, info.si_signo)
-            else:
+            if not self._child:
                 self._stop.set()
                 os.eventfd_write(self._stop_fd, 1)
+            elif info.si_code != _SI_KERNEL:  # a terminal's Ctrl-C reaches the command by itself
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(self._child.fd, info.si_signo)
 
     # -- draining ---------------------------------------------------------------------------
 
