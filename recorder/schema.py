@@ -205,7 +205,7 @@ _MM = Column(
     "threads and CLONE_VM children share it, and it may be used again once the address space is gone",
 )
 _ABI = Column("abi", TEXT, "", "x86_64, or i386 for a call by a 32-bit entry")
-_RET = Column("ret", I64, "", "what the call returned: an address, 0, or a negative error number")
+_RET = Column("ret", I64, "", "what the call returned: an address, 0, or a negative error number", encoding="split")
 _ERRNO = Column("errno", I32, "", "error number of a failed call, 0 for success")
 
 
