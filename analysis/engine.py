@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import shutil
 import tempfile
 import threading
@@ -266,6 +267,7 @@ class Engine:
         return [word for (word,) in self._connection.execute(sql).fetchall()]
 
 
+_WORD = re.compile(rb"\w+|[^\w]")
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.CREATE, duckdb.StatementType.MULTI}  # MULTI: PIVOT
 
 
@@ -274,25 +276,23 @@ def _reads(statement: duckdb.Statement) -> bool:
     if statement.type != duckdb.StatementType.EXPLAIN:
         return statement.type in _READING
     text = statement.query.encode()  # tokenize counts bytes
-    offsets = [offset for offset, _ in duckdb.tokenize(statement.query)]
-    words = [
-        text[begin:end].decode(errors="replace").strip().lower()
-        for begin, end in zip(offsets, [*offsets[1:], None], strict=True)
-    ]
-    first = 1
-    if words[first : first + 1] == ["analyze"]:
+    offsets = [offset for offset, kind in duckdb.tokenize(statement.query) if kind != duckdb.token_type.comment]
+    words = [_word(text, offset) for offset in offsets]
+    first = 1  # past EXPLAIN; then ANALYZE, or options in brackets
+    if words[first] == b"analyze":
         first += 1
-    elif (
-        words[first : first + 1] == ["("] and ")" in words and words[first + 1 : first + 2] in (["format"], ["analyze"])
-    ):
-        first = words.index(")") + 1
-    if first >= len(offsets):
-        return False
+    elif words[first] == b"(" and words[first + 1] in (b"format", b"analyze"):
+        first = words.index(b")") + 1
     try:
         explained = duckdb.extract_statements(text[offsets[first] :].decode())
-    except (duckdb.Error, UnicodeDecodeError):
+    except duckdb.Error:
         return False
     return [each.type for each in explained] == [duckdb.StatementType.SELECT]
+
+
+def _word(text: bytes, offset: int) -> bytes:
+    match = _WORD.match(text, offset)
+    return match[0].lower() if match else b""
 
 
 def _text(value: str) -> str:
