@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
+import select
 import sys
 import time
 from collections.abc import Iterator
@@ -176,7 +176,7 @@ def _record(
     from recorder.memory import keep_memory
 
     keep_memory()
-    from recorder.launch import FORWARDED, Child
+    from recorder.launch import Child, block_signals
     from recorder.plan import make_plan, problems
     from recorder.session import Options, Recording
 
@@ -187,11 +187,12 @@ def _record(
     fatal = problems(plan).fatal
     if fatal:
         raise _Failure(f"cannot record here: {fatal[0].why}", fatal[0].hint or "run: record doctor", failed)
-    signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
+    program = _program(command[0]) if command else ""
+    mask = block_signals()
     options = Options(
         mode, output, command, pids, duration, stacks, ring_size, memory, overwrite, checkpoint_every, freeze
     )
-    child = Child(command) if command else None
+    child = Child(program, command, mask) if command else None
     status = _Status()
     try:
         with _failures_as(EXIT_RUN_FAILED if mode == "run" else 1):
@@ -203,32 +204,60 @@ def _record(
         raise
     status.clear()
     if outcome.exec_error:
-        raise _Failure(f"cannot run {_shown(command[0])}: {outcome.exec_error.strerror}", status=outcome.exit_code)
+        raise _cannot_run(command[0], outcome.exec_error)
     _tell(options, outcome)
     if outcome.trouble and not outcome.exit_code:
         raise _Failure(f"the capture is not complete: {outcome.trouble}", f"analyze summary {options.output}")
     raise typer.Exit(outcome.exit_code)
 
 
+def _program(name: str) -> str:
+    from recorder.launch import find_program
+
+    try:
+        return find_program(name)
+    except OSError as error:
+        raise _cannot_run(name, error) from None
+
+
+def _cannot_run(name: str, error: OSError) -> _Failure:
+    from recorder.launch import NOT_EXECUTABLE, NOT_FOUND
+
+    if error.filename and isinstance(error, FileNotFoundError):
+        return _Failure(f"command not found: {name}", "give its path, or the PATH it is in", NOT_FOUND)
+    hint = "a script needs a first line such as #!/bin/sh, and the permission to be executed"
+    return _Failure(f"command cannot be executed ({error.strerror}): {name}", hint, NOT_EXECUTABLE)
+
+
+_LIST = "ps -e lists the running processes"
+
+
 def _check_pids(pids: tuple[int, ...]) -> None:
+    from recorder.procfs import pid_exists
+
     for pid in pids:
         if pid == os.getpid():
-            raise _Failure(f"the recorder does not record itself: {pid}", status=EXIT_USAGE)
-        if not Path(f"/proc/{pid}").exists():
-            raise _Failure(f"no such process: {pid}", "ps -e lists the running ones", EXIT_USAGE)
-        if not Path(f"/proc/{pid}/task/{pid}").exists():
-            raise _Failure(f"this is a thread, not a process: {pid}", status=EXIT_USAGE)
-        if not _readable(pid):
+            raise _Failure(f"the recorder does not record itself: {pid}", _LIST, EXIT_USAGE)
+        if pid <= 0 or not Path(f"/proc/{pid}").exists():
+            raise _Failure(f"no such process: {pid}", _LIST, EXIT_USAGE)
+        if not pid_exists(pid):
+            hint = f"give the process it is a thread of: {_process_of(pid)}"
+            raise _Failure(f"this is a thread, not a process: {pid}", hint, EXIT_USAGE)
+        try:
+            mappings = Path(f"/proc/{pid}/maps").read_bytes()
+        except PermissionError:
             message = f"not permitted to look at process: {pid}"
-            raise _Failure(message, "run as root, in its pid namespace", EXIT_NOT_PERMITTED)
+            raise _Failure(message, "run as root, in its pid namespace", EXIT_NOT_PERMITTED) from None
+        except OSError:
+            mappings = b""
+        if not mappings:
+            raise _Failure(f"this process has no memory, it has ended or is the kernel's: {pid}", _LIST, EXIT_USAGE)
 
 
-def _readable(pid: int) -> bool:
-    try:
-        os.close(os.open(f"/proc/{pid}/maps", os.O_RDONLY))
-    except OSError:
-        return False
-    return True
+def _process_of(tid: int) -> str:
+    """The id of the process that a thread belongs to."""
+    found = re.search(r"^Tgid:\t(\d+)$", Path(f"/proc/{tid}/status").read_text(errors="replace"), re.MULTILINE)
+    return found[1] if found else "see ps -eL"
 
 
 @contextlib.contextmanager
@@ -270,27 +299,42 @@ class _Status:
             self._line(f"compacting {fraction:4.0%}")
 
     def warn(self, text: str) -> None:
-        self.clear()
-        print(f"record: warning: {text}", file=sys.stderr, flush=True)
+        self._write(f"{_ERASE if self._shown else ''}record: warning: {text}\n")
+        self._shown = False
 
     def _line(self, text: str) -> None:
-        width = os.get_terminal_size(sys.stderr.fileno()).columns
-        sys.stderr.write(f"\r\x1b[K{_shown(text)[: max(width - 1, 1)]}")
-        sys.stderr.flush()
-        self._shown = True
+        with contextlib.suppress(OSError):
+            width = os.get_terminal_size(sys.stderr.fileno()).columns
+            self._write(f"{_ERASE}{_shown(text)[: max(width - 1, 1)]}")
+            self._shown = True
+
+    def _write(self, text: str) -> None:
+        """Never waits: a terminal stopped with Ctrl-S, or gone, must not stop the recording."""
+        with contextlib.suppress(OSError):
+            if select.select([], [sys.stderr], [], 0)[1]:
+                sys.stderr.write(text)
+                sys.stderr.flush()
 
     def clear(self) -> None:
         if self._shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            self._write(_ERASE)
             self._shown = False
 
 
+_ERASE = "\r\x1b[K"
+
+
+def _say(text: str) -> None:
+    """Print on standard error, if there is anyone to read it: the standard output is the command's."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
 def _tell(options: Any, outcome: Any) -> None:
-    """What was recorded and what to type next, on standard error: the output is the command's."""
+    """What was recorded and what to type next."""
     stored = sum(t["stored"] for t in outcome.totals.values())
-    lost = sum(outcome.losses.values())
-    what = {"run": " ".join(options.command), "attach": "processes attached to", "host": "this host"}[options.mode]
+    pids = ", ".join(map(str, options.pids))
+    what = {"run": " ".join(options.command), "attach": f"process {pids}", "host": "this host"}[options.mode]
     # a small recording is mostly the fixed part of its files
     per_row = f", {outcome.stored_bytes / stored:.1f} bytes each" if stored > 10_000 else ""
     lines = [
@@ -299,12 +343,12 @@ def _tell(options: Any, outcome: Any) -> None:
     ]
     for (source, cause), count in sorted(outcome.losses.items()):
         lines.append(f"  LOST {count:,} ({source}): {cause}" if count else f"  gap of unknown size ({source}): {cause}")
-    if not lost:
+    if not outcome.losses:
         lines.append("  nothing lost")
     cpu = f"{outcome.cpu_s:.2f} s of CPU, {outcome.compaction_cpu_s:.2f} s more to compact"
     lines.append(f"  recorder used {cpu}, and {_bytes(outcome.max_rss_bytes)} of memory")
     lines.append(f"next: analyze summary {_shown(str(options.output))}")
-    print("\n".join(lines), file=sys.stderr)
+    _say("\n".join(lines))
 
 
 def _bytes(count: float) -> str:
@@ -321,13 +365,14 @@ def _shown(text: str) -> str:
 
 
 def _fail(failure: _Failure) -> NoReturn:
-    print(f"record: {_shown(str(failure))}", file=sys.stderr)
-    if failure.hint:
-        print(f"\nhint: {_shown(failure.hint)}", file=sys.stderr)
+    hint = f"\n\nhint: {_shown(failure.hint)}" if failure.hint else ""
+    _say(f"record: {_shown(str(failure))}{hint}")
     sys.exit(failure.status)
 
 
 def main() -> None:
+    if sys.stderr is None:  # closed by the caller; print would use the command's output instead
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     try:
         app()
     except _Failure as failure:

@@ -124,7 +124,11 @@ class Recording:
         self._perf = self._open_sideband()
         self._probes.attach()
         # last, so that whatever fails before it leaves nothing on the disk
-        self._store = Store(options.output, self._header(plan), overwrite=options.overwrite)
+        try:
+            self._store = Store(options.output, self._header(plan), overwrite=options.overwrite)
+        except BaseException:
+            self._probes.close()  # else the end of this process takes seconds
+            raise
         self._observer = Observer(freeze=options.freeze)
         self._writer = Writer(
             self._store,
@@ -230,7 +234,9 @@ class Recording:
         poll.register(self._stop_fd, select.EPOLLIN)
         # edge-triggered: only a forced wake-up (a 32-bit image) counts, not that records are there
         poll.register(self._probes.rings["tasks"].fd, select.EPOLLIN | select.EPOLLET)
-        watched = {self._child.fd} if self._child else {os.pidfd_open(pid) for pid in self.options.pids}
+        watched = {self._child.fd} if self._child else {fd for pid in self.options.pids for fd in _pidfds(pid)}
+        if self.options.pids and not watched:
+            self._stop.set()
         for fd in watched:
             poll.register(fd, select.EPOLLIN)
         ends = None if self.options.duration_s is None else time.monotonic() + self.options.duration_s
@@ -527,6 +533,14 @@ class Recording:
 
 
 _SI_KERNEL = 0x80
+
+
+def _pidfds(pid: int) -> list[int]:
+    """A pidfd of the process, none if it has ended."""
+    try:
+        return [os.pidfd_open(pid)]
+    except ProcessLookupError:
+        return []
 
 
 def _clocks() -> tuple[int, int]:
