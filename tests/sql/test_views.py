@@ -90,8 +90,8 @@ def test_a_process_has_a_beginning_a_name_counts_and_an_end(tmp_path: Path) -> N
         "vmas": [{"pid": 11, "tid": 11, "ts_ns": START_NS + 21, "path": b"//anon"}] * 2,
     }
     sql = (
-        "SELECT pid, comm, comm_bytes, began, first_ns, last_ns, exit_ns, parent_pid, executed, calls, failed, file_calls, "
-        "faults, vma_records FROM processes ORDER BY pid"
+        "SELECT pid, comm, comm_bytes, began, first_ns, last_ns, exit_ns, parent_pid, executed, calls, failed, "
+        "file_calls, faults, vma_records FROM processes ORDER BY pid"
     )
     start = START_NS
     assert _ask(tmp_path, tables, sql) == [
