@@ -54,7 +54,7 @@ _TITLES = {
     "calls": "Calls",
     "failures": "Failed calls",
     "faults": "Faults",
-    "truncations": "Files made smaller",
+    "truncations": "Truncations, opens with O_TRUNC among them",
     "readings": "Readings of /proc/PID/maps",
 }
 
