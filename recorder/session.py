@@ -219,12 +219,12 @@ class Recording:
 
     def _begin(self) -> None:
         """What is there already: tasks, maps, and whether 32-bit calls are to be expected."""
-        if self._child:
+        pids = self._live_targets()
+        self._batch.add_table("tasks", procfs.alive_tasks(pids))
+        if self._child:  # its maps begin with its exec
             if _is_elf32(self.options.command[0]):
                 self._probes.attach_i386()
             return
-        pids = self._live_targets()
-        self._batch.add_table("tasks", procfs.alive_tasks(pids))
         self._observer.read_maps(pids, "baseline")
         if procfs.any_32bit_process(pids):
             self._probes.attach_i386()
