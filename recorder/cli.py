@@ -304,7 +304,7 @@ class _Status:
 
     def _line(self, text: str) -> None:
         with contextlib.suppress(OSError):
-            width = os.get_terminal_size(sys.stderr.fileno()).columns
+            width = os.get_terminal_size(sys.stderr.fileno()).columns or 80  # 0: a terminal that does not know
             self._write(f"{_ERASE}{_shown(text)[: max(width - 1, 1)]}")
             self._shown = True
 
@@ -334,7 +334,9 @@ def _tell(options: Any, outcome: Any) -> None:
     """What was recorded and what to type next."""
     stored = sum(t["stored"] for t in outcome.totals.values())
     pids = ", ".join(map(str, options.pids))
-    what = {"run": " ".join(options.command), "attach": f"process {pids}", "host": "this host"}[options.mode]
+    command = " ".join(options.command)
+    command = command if len(command) <= 60 else f"{command[:57]}..."
+    what = {"run": command, "attach": f"process {pids}", "host": "this host"}[options.mode]
     # a small recording is mostly the fixed part of its files
     per_row = f", {outcome.stored_bytes / stored:.1f} bytes each" if stored > 10_000 else ""
     lines = [
