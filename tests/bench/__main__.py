@@ -184,7 +184,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="maptrail-bench-") as scratch:
         bench = Bench(options.quick, options.rounds, Path(scratch))
         began = time.monotonic()
-        figures = {"machine": _machine(), "costs": bench.costs(), "floods": bench.floods(), "times": bench.times()}
+        figures: dict[str, Any] = {
+            "machine": _machine(),
+            "costs": bench.costs(),
+            "floods": bench.floods(),
+            "times": bench.times(),
+        }
     _say(f"took {time.monotonic() - began:.0f} s")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")

@@ -1,7 +1,7 @@
-"""The BPF programs alone, without side-band, decoding or files: `python -m tests.bench.probes MODE`.
+"""A part of the recorder alone, without decoding or files: `python -m tests.bench.probes MODE`.
 
-MODE is `calls` (a tracepoint a mapping call), `i386` (those, and the 32-bit probes) or `raw` (raw_syscalls for all
-calls). Says `ready` once records are made and drains them until standard input ends.
+MODE is `calls` (a tracepoint a mapping call), `i386` (those, and the 32-bit probes), `raw` (raw_syscalls for all calls)
+or `sideband` (perf's records, no BPF). Says `ready` once records are made, and drains them until standard input ends.
 """
 
 from __future__ import annotations
@@ -13,16 +13,24 @@ from pathlib import Path
 from recorder import probes
 from recorder.btf import Btf, cflags
 from recorder.decode import RECORDS
+from recorder.perfring import PerfRings
 from recorder.plan import private_tracefs
 from recorder.ring import Columns
 from recorder.schema import SYSCALLS
 
 __all__ = ["MODES"]
 
-MODES = ("calls", "i386", "raw")
+MODES = ("calls", "i386", "raw", "sideband")
 
 
 def main(mode: str) -> None:
+    if mode == "sideband":
+        with PerfRings.open_host(32 << 20) as rings:
+            print("ready", flush=True)
+            while not select.select([sys.stdin], [], [], 0.02)[0]:
+                for _ in rings.drain():
+                    pass
+        return
     if mode == "raw":
         # an absolute path is taken as it is, wherever the other files are
         probes._FAMILIES = (*probes._FAMILIES, str(Path(__file__).with_name("raw_syscalls.c")))  # type: ignore[assignment]

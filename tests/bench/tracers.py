@@ -195,6 +195,7 @@ TRACERS = (
     Tracer("BPF programs alone", _alone("calls")),
     Tracer("  and 32-bit probes", _alone("i386")),
     Tracer("  by raw_syscalls", _alone("raw")),
+    Tracer("side-band alone", _alone("sideband")),
     Tracer("perf record", _wrapped("perf", "record", "-q", "-a", *_EVENTS, "-o", "OUTPUT", "--"), 1, "perf"),
     Tracer("bpftrace", _wrapped("bpftrace", "-o", "OUTPUT", "-e", _BPFTRACE, "-c", one_word=True), 8, "bpftrace"),
     Tracer("perf trace", _wrapped("perf", "trace", "-e", ",".join(TRACED), "-o", "OUTPUT", "--"), 20, "perf"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 def test_the_benchmark_measures_every_tracer_that_is_installed(tmp_path: Path) -> None:
     told = tmp_path / "figures.json"
-    command = [sys.executable, "-m", "tests.bench", "--quick", "--json", told]
+    command = [sys.executable, "-m", "tests.bench", "--quick", "--json", str(told)]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     figures = json.loads(told.read_text())
