@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support.tracepoints import tracepoints_held
 
 HERE = Path(__file__).parent
 
@@ -27,3 +30,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def root() -> None:
     requires(os.geteuid() == 0, "this needs root")
+
+
+@pytest.fixture(scope="session")
+def short_recordings() -> Iterator[None]:
+    """For tests of many recordings: their beginnings and ends are quicker. Without root it does nothing."""
+    if os.geteuid():
+        yield
+        return
+    with tracepoints_held():
+        yield

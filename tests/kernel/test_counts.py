@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 
 from recorder.schema import SYSCALLS
-from tests.support.recordings import Capture, record_run
+from tests.support.recordings import record_run
 from tests.support.workloads import Call, build, read_call_log
 
 COUNTS = {"remap_file_pages": 23, "mmap": 29, "mprotect": 31, "mremap": 37, "munmap": 41}
@@ -63,13 +63,3 @@ def test_totals_say_the_same(tmp_path: Path) -> None:
         assert total["attempted"] == total["stored"] + total["lost"], name
         assert total["stored"] == len(capture.table(name)), name
         assert total["lost"] == 0, name
-
-
-def test_the_recorder_is_not_in_its_recording(tmp_path: Path) -> None:
-    from tests.support.recordings import record_host
-
-    with record_host(tmp_path / "capture") as recorder:
-        pass
-    capture = Capture(tmp_path / "capture")
-    for name in ("syscalls", "vmas", "tasks", "files", "maps"):
-        assert recorder.pid not in capture.table(name)["pid"].to_pylist(), name

@@ -11,7 +11,6 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +24,8 @@ from analysis.capture import open_captures
 from tests.support.recordings import RECORD, wait_until_recording
 from tests.support.stored import read_capture
 from tests.support.workloads import build
+
+pytestmark = pytest.mark.usefixtures("short_recordings")
 
 SEED = int(os.environ.get("MAPTRAIL_SEED", "20250711"))
 KILLS, EARLY, ENDING = 50, 6, 7  # of the kills: before the first batch, while the recording is being ended
@@ -126,25 +127,6 @@ def kill_one(folder: Path, program: Path, number: int, after_s: float) -> Killed
     return Killed(path, mode, recorder, killed_ns, promised, [(n, at) for n, at in ticks])
 
 
-@contextlib.contextmanager
-def tracepoints_held(folder: Path) -> Iterator[None]:
-    """Another recording of the same tracepoints, so that the kernel need not take them down after every kill.
-
-    That takes it 35 ms a tracepoint, and nobody can attach to one meanwhile (tracepoint_synchronize_unregister,
-    under event_mutex).
-    """
-    sleeper = subprocess.Popen(["sleep", "1000"])
-    path = folder / "holder"
-    holder = subprocess.Popen([*RECORD, "attach", "-o", path, str(sleeper.pid)], stderr=subprocess.PIPE)
-    try:
-        wait_until_recording(path, holder)
-        yield
-    finally:
-        sleeper.kill()
-        sleeper.wait()
-        holder.communicate(timeout=60)
-
-
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> list[Killed]:
     folder = tmp_path_factory.mktemp("killed")
@@ -152,7 +134,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> list[Killed]:
     program = build("ticks")
     moments = random.Random(SEED)
     after = [moments.uniform(0, 1.5) for _ in range(KILLS)]
-    with tracepoints_held(folder), ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         found = list(pool.map(lambda number: kill_one(folder, program, number, after[number]), range(KILLS)))
         for one in found:
             one.recorder.communicate()  # its lock is let go of when it has ended

@@ -19,6 +19,8 @@ from tests.support.recordings import RECORD, Capture, record_run, wait_until_rec
 from tests.support.terminal import on_terminal
 from tests.support.workloads import build
 
+pytestmark = pytest.mark.usefixtures("short_recordings")
+
 ROOT = Path(__file__).parents[2]
 
 SURROUNDINGS = """

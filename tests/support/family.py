@@ -36,8 +36,13 @@ def marked(capture: Capture) -> list[dict[str, Any]]:
     return [{**row, "number": (row["addr"] - MARKS) // PAGE} for row in rows if row["addr"] >> 40 == MARKS >> 40]
 
 
-def assert_recorded(capture: Capture, family: dict[str, Member], early: Collection[str] = ()) -> None:
-    """Each relative's call is there once, with its ids and address space, and nobody else's is."""
+def assert_recorded(
+    capture: Capture, family: dict[str, Member], *, early: Collection[str] = (), strangers: Collection[int] = ()
+) -> None:
+    """Each relative's call is there once, with its ids and address space.
+
+    Nobody else is there but the processes `strangers`; `early` names the threads it had from the start.
+    """
     rows = {row["number"]: row for row in marked(capture)}
     assert len(marked(capture)) == len(family) == 8 + len(early)
     for member in family.values():
@@ -50,7 +55,7 @@ def assert_recorded(capture: Capture, family: dict[str, Member], early: Collecti
     assert len({mm[name] for name in ("self", "child", "grandchild")}) == 3
     assert mm["executed"] != mm["self"]
 
-    pids = {member.pid for member in family.values()}
+    pids = {member.pid for member in family.values()} | set(strangers)
     for table in ("syscalls", "vmas", "tasks", "files", "faults", "maps"):
         assert set(capture.table(table)["pid"].to_pylist()) <= pids, table
     begun = {row["tid"]: row for row in capture.rows("tasks", event="clone")}
