@@ -27,7 +27,7 @@ def show(format: str) -> int:
         }
         print(json.dumps(report, indent=1))
     elif format == "table":
-        print("\n".join(_lines(plan)))
+        print("\n".join(_lines(_shorter(plan))))
         print()
         if trouble.fatal:
             print(f"Recording does not work here: {trouble.fatal[0].why}")
@@ -44,6 +44,17 @@ def show(format: str) -> int:
     return 1 if trouble.fatal else 0
 
 
+def _shorter(plan: list[Probe]) -> list[Probe]:
+    """The plan with one line for all the calls that can be recorded."""
+    calls = [probe for probe in plan if probe.fact.startswith("call ")]
+    on = [probe for probe in calls if probe.state == "on"]
+    if not on:
+        return plan
+    all_on = Probe("calls", "syscalls:sys_enter_*", "on", f"{len(on)} of {len(calls)} have tracepoints")
+    at = plan.index(calls[0])
+    return [*plan[:at], all_on, *(probe for probe in plan[at:] if probe not in on)]
+
+
 def _lines(plan: list[Probe]) -> list[str]:
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     width = os.get_terminal_size().columns if sys.stdout.isatty() else 100
@@ -56,7 +67,7 @@ def _lines(plan: list[Probe]) -> list[str]:
             state = f"\x1b[{_COLOURS[probe.state]}m{state}\x1b[0m"
         head = f"{probe.fact:<{facts}}  {state}  {probe.source:<{sources}}"
         indent = facts + sources + 12
-        why = textwrap.wrap(probe.why, max(width - indent, 30)) or [""]
+        why = textwrap.wrap(probe.why, max(width - indent, 30), break_on_hyphens=False) or [""]
         lines.append(f"{head}  {why[0]}".rstrip())
         lines += [" " * indent + more for more in why[1:]]
     return lines
