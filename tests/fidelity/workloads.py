@@ -77,10 +77,8 @@ def _java(directory: Path, seed: int) -> list[str]:  # noqa: ARG001
 
 def _compile(directory: Path, seed: int) -> list[str]:  # noqa: ARG001
     for number in range(_C_FILES):
-        body = "\n".join(
-            f"int f{number}_{i}(int x) {{ return x * {i} + (int)sizeof(struct stat); }}" for i in range(60)
-        )
-        (directory / f"f{number}.c").write_text(f"#include <stdio.h>\n#include <sys/stat.h>\n{body}\n")
+        functions = (f"int f{number}_{i}(int x) {{ return x * {i} + (int)sizeof(struct stat); }}\n" for i in range(60))
+        (directory / f"f{number}.c").write_text(f"#include <stdio.h>\n#include <sys/stat.h>\n{''.join(functions)}")
     objects = " ".join(f"f{number}.o" for number in range(_C_FILES))
     (directory / "Makefile").write_text(
         f"all.so: {objects}\n\tgcc -shared -o $@ $^\n%.o: %.c\n\tgcc -O2 -fPIC -c -o $@ $<\n"
