@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import secrets
 import struct
@@ -56,6 +57,7 @@ _SPECIAL_ENTRY = {
     "creat": "enter_creat",
 }
 _PAGE = os.sysconf("SC_PAGESIZE")
+_PERF_EVENT_IOC_DISABLE = 0x2401
 MAX_FRAMES = 127  # PERF_MAX_STACK_DEPTH, the default of kernel.perf_event_max_stack
 
 
@@ -193,7 +195,11 @@ class Probes:
         self._attempt(f"syscalls:{call.name}", attach)
 
     def _attach_tracepoint(self, point: str, function: str) -> None:
-        self._bpf.attach_tracepoint(tp=f"syscalls:{point}".encode(), fn_name=function.encode())
+        name = f"syscalls:{point}".encode()
+        self._bpf.attach_tracepoint(tp=name, fn_name=function.encode())
+        # The program runs as long as the event exists. Enabled, it would have perf make a sample of each call too,
+        # on the one CPU it was opened for (perf_syscall_enter): 0.2 to 0.4 µs a call there.
+        fcntl.ioctl(self._bpf.tracepoint_fds[name], _PERF_EVENT_IOC_DISABLE, 0)
 
     def start(self) -> None:
         self._recording["on"] = 1

@@ -36,7 +36,7 @@ from recorder.writer import COLUMN_ROWS, Batch, Loss, Writer
 __all__ = ["Options", "Outcome", "Progress", "Recording"]
 
 HAND_OVER_S = 1.0  # what a crash may cost
-_BUSY_S, _IDLE_S = 0.02, 0.1
+_BUSY_S, _IDLE_S = 0.05, 0.1  # the default ring holds half a second of the worst rates
 _SETTLED_NS = 200_000_000  # a loss is over when none followed for so long
 _ELF32 = 1
 
@@ -389,7 +389,7 @@ class Recording:
         self._observer.read_maps(self._live_targets(), "final")
         ends = time.monotonic() + 2 * PATIENCE_S
         while not self._observer.idle and time.monotonic() < ends:
-            time.sleep(_BUSY_S)
+            time.sleep(0.01)
             self._drain()
 
     # -- what follows from decoded rows -----------------------------------------------------
