@@ -184,7 +184,7 @@ def _own(pairs: Sequence[tuple[str, str | None]]) -> list[tuple[str, str]]:
 
 
 _HEADER = re.compile(r"CREATE VIEW (\w+) \((.*?)\n\) AS\n", re.DOTALL)
-_COLUMN = re.compile(r"((?:\s*--[^\n]*\n)+)\s*(\w+),?", re.DOTALL)
+_COLUMN = re.compile(r"((?:\s*--[^\n]*\n)+)\s*\"?(\w+)\"?,?", re.DOTALL)
 _UNIT = re.compile(r"(.*?)(?: \[([^\]]*)\])?", re.DOTALL)
 
 

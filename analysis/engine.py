@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from analysis.dictionary import View, duckdb_type, quote, text_literal, views
 from analysis.errors import AnalysisError, UsageError
 from analysis.progress import Progress
 from analysis.rows import Rows
+from analysis.timeline import STORED, folders
 from recorder.schema import BYTES, TABLES, Column, Table
 
 __all__ = ["Engine", "Limits", "memory_available"]
@@ -82,22 +83,26 @@ class Engine:
     """Views over captures, and queries on them. A context manager; `close` removes its temporary files.
 
     `labels` names each capture in the `capture` column: its directory's name, or its path where two
-    directories have the same name.
+    directories have the same name. `writable` are files that statements of ours may write.
+    The views over the timeline are empty until a query names one of them, or `need_timeline` is called.
     """
 
-    def __init__(self, captures: Sequence[Capture], limits: Limits | None = None) -> None:
-        limits = limits or Limits()
+    def __init__(
+        self, captures: Sequence[Capture], limits: Limits | None = None, writable: Sequence[Path] = ()
+    ) -> None:
+        self._limits = limits = limits or Limits()
         names = [capture.path.resolve().name for capture in captures]
         self.captures = {
             name if names.count(name) == 1 else str(capture.path.resolve()): capture
             for name, capture in zip(names, captures, strict=True)
         }
+        self._timeline = not captures
         self._stream_open: Generator[Any, None, None] | None = None
         self._spill = tempfile.mkdtemp(prefix="maptrail-")
         try:
             self._connection = duckdb.connect(":memory:", config=self._config(limits))
             self._create_views()
-            self._lock(limits)
+            self._lock(limits, writable)
         except BaseException:
             shutil.rmtree(self._spill, ignore_errors=True)
             raise
@@ -132,8 +137,12 @@ class Engine:
             "preserve_insertion_order": False,
         }
 
-    def _lock(self, limits: Limits) -> None:
-        paths = [str(file.path) for capture in self.captures.values() for file in capture.files]
+    def _lock(self, limits: Limits, writable: Sequence[Path]) -> None:
+        paths = [str(path) for path in writable]
+        for capture in self.captures.values():
+            paths += [str(file.path) for file in capture.files]
+            for folder in folders(capture, Path(self._spill)):
+                paths += [str(folder / f"{name}.parquet") for name in STORED]
         run = self._connection.execute
         run("SET enable_progress_bar = true")
         run("SET enable_progress_bar_print = false")  # query_progress() works, nothing is printed
@@ -150,9 +159,24 @@ class Engine:
             elif view.kind == "call":
                 sql = f"CREATE VIEW {quote(view.name)} AS {view.sql}"
             else:
-                sql = view.sql
+                sql = _stored_from(view.sql, {}) if _TIMELINE.search(view.sql) else view.sql
             self._connection.execute(sql)
             self._connection.execute("; ".join(_comments(view)))
+
+    def need_timeline(self) -> None:
+        """Fill the views over the timeline; address spaces not rebuilt yet are rebuilt."""
+        if self._timeline:
+            return
+        from analysis.rebuild import rebuilt  # which works with an engine of its own
+
+        found = {label: rebuilt(capture, self._limits, Path(self._spill)) for label, capture in self.captures.items()}
+        sources = {(label, capture.manifest.host): found[label] for label, capture in self.captures.items()}
+        for view in views().values():
+            if view.kind == "view" and _TIMELINE.search(view.sql):
+                sql = _stored_from(view.sql, sources)
+                self._connection.execute(sql.replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1))
+                self._connection.execute("; ".join(_comments(view)))
+        self._timeline = True
 
     def _table_sql(self, table: Table) -> str:
         """The rows of all captures: one read for files with the same columns of the same capture."""
@@ -177,8 +201,14 @@ class Engine:
         Works in a thread, so that Ctrl-C interrupts DuckDB and progress can be shown. Raises AnalysisError.
         """
         self._end_stream()  # a connection runs one query at a time
+        if _NAMES_TIMELINE.search(sql if isinstance(sql, str) else sql.query):
+            self.need_timeline()
         self._stream_open = batches = self._stream(sql, what)
         return Rows(next(batches), batches)
+
+    def execute(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run statements of ours to their end; the rows of the last one."""
+        return self._connection.execute(sql).fetchall()
 
     def _end_stream(self) -> None:
         if self._stream_open is not None:
@@ -298,6 +328,27 @@ def _word(text: bytes, offset: int) -> bytes:
 def _text(value: str) -> str:
     """Text from outside as an SQL string: a file name can hold bytes that are no UTF-8, which DuckDB refuses."""
     return text_literal(value.encode(errors="backslashreplace").decode()) + "::VARCHAR"
+
+
+_TIMELINE = re.compile(r"\bstored_(\w+)")
+_NAMES_TIMELINE = re.compile(rf"\b({'|'.join(STORED)})\b", re.IGNORECASE)
+
+
+def _stored_from(sql: str, sources: Mapping[tuple[str, str], Path]) -> str:
+    """A view's text with the stored files (of captures, named by label and host) in the place of `stored_NAME`."""
+
+    def rows(match: re.Match[str]) -> str:
+        name = match[1]
+        parts = [
+            f"SELECT *, {_text(label)} AS capture, {_text(host)} AS host "
+            f"FROM read_parquet({text_literal(str(folder / f'{name}.parquet'))}, hive_partitioning = false)"
+            for (label, host), folder in sources.items()
+        ]
+        typed = ", ".join(f"NULL::{type} AS {quote(column)}" for column, type in STORED[name].items())
+        nothing = f"SELECT {typed}, NULL::VARCHAR AS capture, NULL::VARCHAR AS host WHERE false"
+        return f"({' UNION ALL '.join(parts) or nothing})"
+
+    return _TIMELINE.sub(rows, sql)
 
 
 def _expressions(table: Table, present: Iterable[str]) -> str:

@@ -1,0 +1,198 @@
+"""Rebuilds every address space of a capture: what was mapped, at every instant.
+
+The work is done in SQL, by the files of analysis/sql/rebuild in the order of their numbers; this module runs them.
+First the whole capture becomes writes onto pages, in the kernel's order (files up to 40). Then, in slices of time,
+the last writer of each page is found (files from 50 on); what stands at the end of a slice is carried to the next,
+so memory is bounded by the slice and the cost grows with the writes. A slice is halved when wide writes over many
+small pieces would make it too large, and it ends before a move of several mappings at once, which needs to see what
+stands there. Copies made by a fork follow their originals level by level.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
+
+from analysis.capture import Capture
+from analysis.dictionary import quote, text_literal
+from analysis.engine import Engine, Limits
+from analysis.errors import UsageError
+from analysis.progress import Progress
+from analysis.timeline import STORED, folders, keep, partial, stored
+
+__all__ = ["PAGE_BYTES", "Rebuild", "rebuilt", "store"]
+
+PAGE_BYTES = 4096
+_BYTES_A_CELL = 200  # measured: peak memory of a slice over its cells
+_END = 1 << 62
+
+
+@cache
+def _texts() -> dict[str, str]:
+    """The SQL of the rebuild by the name of its file, without number and ending."""
+    found = sorted(files("analysis").joinpath("sql", "rebuild").iterdir(), key=lambda path: path.name)
+    return {path.name[3:-4]: path.read_text() for path in found if path.name.endswith(".sql")}
+
+
+_BEFORE = (
+    "types", "mm_seen", "segments", "users", "lives", "readings", "seen", "looks", "lines", "calls", "breaks",
+    "records", "images_at_exec", "removals", "order", "suspects", "gaps", "reasons", "writes", "state",
+)  # fmt: skip
+
+
+class Rebuild:
+    """The rebuild of one capture, in the memory of one engine. Afterwards its tables hold the answers:
+    `rectangles`, `doubts_found`, `lives`, `users`.
+
+    `slice_writes` bounds the writes, `slice_cells` the cells of one slice.
+    """
+
+    def __init__(self, engine: Engine, slice_writes: int = 500_000, slice_cells: int = 8_000_000) -> None:
+        [self._capture] = engine.captures.values()
+        if self._capture.manifest.page_size != PAGE_BYTES:
+            raise UsageError(
+                f"address spaces with pages of {PAGE_BYTES} bytes can be rebuilt, this capture has pages of: "
+                f"{self._capture.manifest.page_size}"
+            )
+        self._engine = engine
+        self._slice_writes = slice_writes
+        self._slice_cells = slice_cells
+
+    def run(self) -> None:
+        """Rebuild everything; a progress line shows once it takes over a second."""
+        with Progress("rebuilding address spaces") as progress:
+            self._prepare(progress)
+            cuts = self._cuts()
+            for number, (since, until) in enumerate(pairwise(cuts)):
+                progress(len(cuts) + number, 2 * len(cuts))
+                self._slices(since, until)
+            for name in ("eras", "doubts", "rectangles", "spaces"):
+                self._run(name)
+
+    def _run(self, name: str) -> None:
+        self._engine.execute(_texts()[name])
+
+    def _value(self, sql: str) -> int | None:
+        value: int | None
+        [(value,)] = self._engine.execute(sql)
+        return value
+
+    def _prepare(self, progress: Progress) -> None:
+        manifest = self._capture.manifest
+        self._engine.execute(f"SET VARIABLE started_ns = {manifest.clock.started_ns}")
+        self._engine.execute("CREATE TABLE damages (source VARCHAR, from_ns BIGINT, to_ns BIGINT)")
+        for damage in self._capture.damaged:
+            entry = damage.entry
+            if entry.table in ("syscalls", "vmas", "tasks"):
+                self._engine.execute(f"INSERT INTO damages VALUES ('{entry.table}', {entry.from_ns}, {entry.to_ns})")
+        for number, name in enumerate(_BEFORE):
+            progress(number, 2 * len(_BEFORE))
+            self._run(name)
+
+    def _cuts(self) -> list[int]:
+        """Keys between which slices lie: about so many writes each."""
+        rows = self._engine.execute(
+            "SELECT max(key) + 1, sum(count) OVER (ORDER BY bucket) FROM "
+            "(SELECT key >> 20 AS bucket, max(key) AS key, count(*) AS count FROM writes GROUP BY bucket) "
+            "GROUP BY bucket, count ORDER BY bucket"
+        )
+        cuts = [0]
+        done = 0
+        for key, total in rows:
+            if total - done >= self._slice_writes:
+                cuts.append(key)
+                done = total
+        return [*cuts, _END]
+
+    def _slices(self, since: int, until: int) -> None:
+        """Rebuild from one key to another, in as many slices as it takes."""
+        todo = [(since, until, False)]
+        while todo:
+            since, until, expand = todo.pop()
+            self._engine.execute("BEGIN")
+            cut = self._slice(since, until, expand)
+            if cut is None:
+                self._engine.execute("COMMIT")
+                continue
+            self._engine.execute("ROLLBACK")
+            key, expand_there = cut
+            todo += [(key, until, expand_there), (since, key, expand)]
+
+    def _slice(self, since: int, until: int, expand: bool) -> tuple[int, bool] | None:
+        """Rebuild one slice; or say where it must be cut, and whether a move of several mappings begins there."""
+        self._engine.execute(f"SET VARIABLE slice_from = {since}; SET VARIABLE slice_to = {until}")
+        self._run("levels")
+        self._run("slice")
+        if expand:
+            self._run("expand")
+        deepest = self._value("SELECT max(level) FROM levels") or 0
+        for level in range(deepest + 1):
+            self._engine.execute(f"SET VARIABLE level = {level}")
+            cut = self._level(since)
+            if cut is not None:
+                return cut
+        self._run("ended")
+        return None
+
+    def _level(self, since: int) -> tuple[int, bool] | None:
+        for name in ("ranked", "edges", "spans"):
+            self._run(name)
+        [(cells, special, probes, forks)] = self._engine.execute(
+            "SELECT coalesce(sum(past - first), 0), count_if(soft OR kind IN ('probe', 'clear attach')), "
+            "count_if(kind = 'probe'), count_if(kind = 'fork') FROM spans"
+        )
+        if cells > self._slice_cells:
+            half = self._value("SELECT quantile_disc(key, 0.5) FROM slice")
+            if half is not None and half > since:
+                return half, False
+        self._run("cells")
+        if special:
+            self._run("befores")
+        else:
+            self._engine.execute("CREATE OR REPLACE TABLE befores (c BIGINT, w BIGINT, before BIGINT)")
+        if probes:
+            self._run("hops")
+            while self._value("SELECT count(*) FROM hops SEMI JOIN hops AS far ON hops.up = far.w"):
+                self._run("follow")
+            self._run("resolve")
+            self._run("torn")
+            cut = self._value("SELECT key FROM torn")
+            if cut is not None:
+                return cut, True
+        for name in ("idle", "lasting", "joined", "made", "close"):
+            self._run(name)
+        if forks:
+            self._run("inherited")
+            self._run("copy")
+        return None
+
+
+_FINAL = {
+    "timeline": "SELECT * FROM rectangles",
+    "spaces": "SELECT * FROM spaces_found ORDER BY space",
+    "doubts": "SELECT space, lo::UBIGINT << 12, hi::UBIGINT << 12, from_ns, to_ns, reason FROM doubts_found",
+}
+
+
+def store(engine: Engine, folder: Path) -> None:
+    """Write what a rebuild found to the files of a stored timeline."""
+    for name, columns in STORED.items():
+        typed = ", ".join(f"{quote(column)}::{type} AS {quote(column)}" for column, type in columns.items())
+        named = ", ".join(map(quote, columns))
+        engine.execute(
+            f"COPY (SELECT {typed} FROM ({_FINAL[name]}) AS found({named})) "
+            f"TO {text_literal(str(folder / f'{name}.parquet'))} (FORMAT parquet, COMPRESSION zstd)"
+        )
+
+
+def rebuilt(capture: Capture, limits: Limits, temporary: Path) -> Path:
+    """The folder of the stored timeline of a capture, rebuilt if there is none yet."""
+    found = stored(capture, temporary)
+    if found is not None:
+        return found
+    writable = [partial(folder) / f"{name}.parquet" for folder in folders(capture, temporary) for name in STORED]
+    with Engine([capture], limits, writable) as engine:
+        Rebuild(engine).run()
+        return keep(capture, temporary, lambda folder: store(engine, folder))

@@ -1,0 +1,15 @@
+-- What the other files share: the causes of a change, and how addresses become pages and paths become text.
+CREATE TYPE cause AS ENUM (
+    'mmap', 'munmap', 'mprotect', 'pkey_mprotect', 'remap_file_pages', 'mremap', 'brk', 'shmat', 'shmdt', 'madvise',
+    'io_setup', 'io_destroy', 'map_shadow_stack', 'prctl', 'fork', 'exec', 'exit', 'page fault', 'baseline', 'resync'
+);
+-- what a write does to its pages: see 40_writes.sql
+CREATE TYPE source AS ENUM ('vmas', 'syscalls', 'tasks', 'maps');
+CREATE TYPE kind AS ENUM ('clear', 'set', 'copy', 'probe', 'clear attach', 'fork');
+CREATE MACRO pages_up(bytes) AS ((bytes >> 12) + (bytes & 4095 <> 0)::UBIGINT)::BIGINT;
+-- as /proc/PID/maps prints it (seq_file_path escapes the newline only); heap and stack are named by where they are
+CREATE MACRO label(dev, inode, path) AS CASE
+    WHEN dev = 0 AND inode = 0 AND (path IN ('//anon'::BLOB, '[heap]'::BLOB, '[stack]'::BLOB) OR starts_with(path::VARCHAR, '[anon:'))
+        THEN ''::BLOB
+    ELSE coalesce(encode(replace(try(decode(path)), chr(10), '\012')), path)
+END;

@@ -1,0 +1,37 @@
+-- Which address space did each stretch of a process's life use?
+-- An address space is numbered by the first stretch that had it.
+CREATE TABLE users (
+    -- number of the address space
+    space,
+    -- number of the stretch
+    seg,
+    -- process id in the initial pid namespace
+    pid,
+    -- first instant of use [ns, CLOCK_MONOTONIC]
+    from_ns,
+    -- first instant past it, null while it lasts [ns, CLOCK_MONOTONIC]
+    to_ns,
+    -- how the use ended: exec, exit, or null
+    ended
+) AS
+WITH RECURSIVE
+-- processes that were there before the recording share what their calls say they share
+first_mm AS (
+    SELECT seg, arg_min(mm_seen.mm, first_ns) AS mm
+    FROM segments JOIN mm_seen USING (pid)
+    WHERE began IN ('alive', 'unknown') AND first_ns >= from_ns AND (to_ns IS NULL OR first_ns < to_ns)
+    GROUP BY seg
+),
+same AS (
+    SELECT seg, min(seg) OVER (PARTITION BY mm) AS root FROM first_mm
+),
+up AS (
+    SELECT seg, CASE WHEN shares THEN parent_seg ELSE coalesce(root, seg) END AS root, shares
+    FROM segments LEFT JOIN same USING (seg)
+),
+climb(seg, root, more) AS (
+    SELECT seg, root, shares FROM up
+    UNION ALL
+    SELECT climb.seg, up.root, up.shares FROM climb JOIN up ON climb.root = up.seg WHERE climb.more
+)
+SELECT root, seg, pid, from_ns, to_ns, ended FROM climb JOIN segments USING (seg) WHERE NOT more;

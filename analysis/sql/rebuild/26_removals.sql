@@ -1,0 +1,81 @@
+-- Which calls took mappings away or moved them? MMAP2 records are silent about these.
+-- The effect lies somewhere between entry and return; 28_order.sql says where.
+CREATE TABLE removals (
+    -- number of the call
+    id,
+    -- number of the address space
+    space,
+    -- thread id
+    tid,
+    -- entry of the call [ns, CLOCK_MONOTONIC]
+    enter_ns,
+    -- return of the call [ns, CLOCK_MONOTONIC]
+    exit_ns,
+    -- the call
+    cause,
+    -- flags of the call
+    flags,
+    -- first page taken away, null if none is [pages]
+    take_lo,
+    -- first page past those [pages]
+    take_hi,
+    -- shmdt: only what still stands where this look was attached is taken
+    attach_look,
+    -- mremap: page whose mapping is moved or extended, null if nothing is [pages]
+    source,
+    -- mremap: first page that is mapped anew [pages]
+    put_lo,
+    -- mremap: first page past those [pages]
+    put_hi,
+    -- mremap: pages between old and new place [pages]
+    delta,
+    -- mremap: first page past the old range where several VMAs can have been moved at once, else null [pages]
+    several_hi
+) AS
+WITH
+-- what shmdt and io_destroy take away is as long as it was when it was made
+attached AS (
+    SELECT space, lo, hi, ts_ns, look FROM records WHERE cause IN ('shmat', 'io_setup')
+    UNION ALL
+    SELECT space, lo, max(hi) OVER (PARTITION BY reading, base, dev, inode), begin_ns, look
+    FROM lines JOIN looks USING (look)
+    WHERE starts_with(path::VARCHAR, '/SYSV') OR starts_with(path::VARCHAR, '/[aio]')
+),
+ends AS (
+    SELECT calls.*, coalesce(own.hi, parents.hi) AS attach_hi, coalesce(own.look, parents.look) AS attach_look
+    FROM (FROM calls WHERE done AND call IN ('shmdt', 'io_destroy')) AS calls
+    ASOF LEFT JOIN attached AS own
+        ON calls.space = own.space AND calls.page = own.lo AND calls.enter_ns > own.ts_ns
+    ASOF LEFT JOIN attached AS parents ON calls.page = parents.lo AND calls.enter_ns > parents.ts_ns
+),
+changes AS (
+    SELECT
+        space, tid, enter_ns, exit_ns, call, flags, page AS take_lo, page + pages AS take_hi, NULL::INTEGER AS attach_look,
+        NULL::BIGINT AS source, NULL::BIGINT AS put_lo, NULL::BIGINT AS put_hi, NULL::BIGINT AS delta, NULL::BIGINT AS several_hi
+    FROM calls
+    WHERE call = 'munmap' AND done
+    UNION ALL
+    SELECT calls.space, tid, enter_ns, exit_ns, call, flags, top, old_top, NULL, NULL, NULL, NULL, NULL, NULL
+    FROM calls JOIN breaks ON calls.space = breaks.space AND calls.exit_ns = breaks.at_ns
+    WHERE call = 'brk' AND top < old_top
+    UNION ALL
+    SELECT
+        space, tid, enter_ns, exit_ns, call, flags, page, attach_hi, if(call = 'shmdt', attach_look, NULL), NULL, NULL, NULL, NULL, NULL
+    FROM ends
+    WHERE attach_hi IS NOT NULL
+    UNION ALL
+    SELECT
+        space, tid, enter_ns, exit_ns, call, flags,
+        CASE WHEN result <> page THEN if(flags & 4 = 0 AND pages > 0, page, NULL) WHEN new_pages < pages THEN page + new_pages END,
+        CASE WHEN result <> page THEN if(flags & 4 = 0 AND pages > 0, page + pages, NULL) WHEN new_pages < pages THEN page + pages END,
+        NULL,
+        if(result <> page OR new_pages > pages, page, NULL),
+        CASE WHEN result <> page THEN result WHEN new_pages > pages THEN page + pages END,
+        CASE WHEN result <> page OR new_pages > pages THEN result + new_pages END,
+        result - page,
+        -- Linux 6.17: MREMAP_FIXED to the same length moves all there is in the range and keeps the gaps
+        if(result <> page AND flags & 2 <> 0 AND pages = new_pages, page + pages, NULL)
+    FROM calls
+    WHERE call = 'mremap' AND done
+)
+SELECT row_number() OVER (ORDER BY exit_ns, tid), * FROM changes;

@@ -1,0 +1,39 @@
+-- Where can the rebuild not tell what is mapped, from when on? Until those pages are written again, or read.
+CREATE TABLE suspects (
+    -- number of the address space
+    space,
+    -- time from which on, times eight [ns / 8, CLOCK_MONOTONIC]
+    key,
+    -- first page [pages]
+    lo,
+    -- first page past them [pages]
+    hi,
+    -- why
+    reason,
+    -- event that raised the doubt: its time [ns, CLOCK_MONOTONIC]
+    event_ns,
+    -- its thread
+    tid
+) AS
+-- errors found before anything is touched: EBADF, EEXIST, and EINVAL for what is no whole page
+SELECT
+    space, exit_ns * 8 + 6, page, page + pages, 'a failed mmap(MAP_FIXED) can leave a hole', exit_ns, tid
+FROM calls
+WHERE call = 'mmap' AND NOT done AND flags & 16 <> 0 AND flags & 1048576 = 0 AND errno NOT IN (9, 17) AND pages > 0
+UNION ALL
+SELECT space, exit_ns * 8 + 6, new_page, new_page + new_pages, 'a failed mremap(MREMAP_FIXED) can have unmapped its target', exit_ns, tid
+FROM calls
+WHERE call = 'mremap' AND NOT done AND flags & 2 <> 0 AND new_pages > 0
+UNION ALL
+SELECT space, exit_ns * 8 + 6, page, page + pages, 'a failed mremap of several mappings can have moved some', exit_ns, tid
+FROM calls
+WHERE call = 'mremap' AND NOT done AND flags & 2 <> 0 AND new_pages = pages AND pages > 0
+UNION ALL
+SELECT space, exit_ns * 8 + 6, page, page + 1, 'what was attached there is not known', exit_ns, tid
+FROM calls
+WHERE call IN ('shmdt', 'io_destroy') AND done
+    AND NOT EXISTS (FROM removals WHERE removals.tid = calls.tid AND removals.enter_ns = calls.enter_ns)
+UNION ALL
+SELECT space, ts_ns * 8 + 6, from_page, to_page, 'the program headers of the executed file are not known', ts_ns, tid
+FROM images_at_exec
+WHERE NOT known;

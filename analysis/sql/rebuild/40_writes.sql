@@ -1,0 +1,126 @@
+-- What was written onto the pages of each address space, by what, in which order? The last writer of a page wins.
+-- An address space has three layers: 0 what is mapped, 1 what a fork leaves out (MADV_DONTFORK), 2 what is doubtful.
+CREATE TABLE writes (
+    -- four times the number of the address space, plus the layer
+    plane,
+    -- order: time times eight, and eight places in a nanosecond [ns / 8, CLOCK_MONOTONIC]
+    key,
+    -- first page [pages]
+    lo,
+    -- first page past them; probe: null for one place [pages]
+    hi,
+    -- clear; set; copy: what the probe of the same link found, moved; probe: a look at what stands there; clear attach:
+    -- clear what is still where shmat put it; fork: a look at everything, for the address space that is `link`
+    kind,
+    -- whether it counts only where it changes something
+    soft,
+    -- layer 0: number of the look; layer 2: of the suspicion
+    look,
+    -- set: what to take from a page's number to get its offset in the file; copy: pages between probe and copy [pages]
+    base,
+    -- what belongs together
+    link,
+    -- what caused it
+    cause,
+    -- table of the event: vmas, syscalls, tasks or maps
+    source,
+    -- time of the event in that table: of the record, or the entry of the call [ns, CLOCK_MONOTONIC]
+    event_ns,
+    -- thread (maps: process) of the event
+    tid,
+    -- entry of the call that asked for it, null if none did [ns, CLOCK_MONOTONIC]
+    call_ns
+) AS
+WITH
+moments AS (
+    SELECT removals.*, key FROM removals JOIN ordered USING (id)
+),
+mapped AS (
+    -- the kernel's own order: the time was taken under the mmap lock
+    SELECT space, ts_ns * 8 + 4 AS key, from_page AS lo, to_page AS hi, 'set'::kind AS kind, false AS soft, look, base, NULL::BIGINT AS link,
+        cause, 'vmas' AS source, ts_ns AS event_ns, tid, call_ns
+    FROM records WHERE from_page IS NOT NULL
+    UNION ALL
+    SELECT space, ts_ns * 8 + 4, lo, hi, 'set', true, look, base, NULL, cause, 'vmas', ts_ns, tid, call_ns
+    FROM records WHERE from_page IS NULL
+),
+removed AS (
+    SELECT space, key, take_lo, take_hi, if(attach_look IS NULL, 'clear', 'clear attach')::kind, false, attach_look,
+        if(attach_look IS NULL, NULL, take_lo), NULL::BIGINT, cause, 'syscalls', enter_ns, tid, enter_ns
+    FROM moments WHERE take_lo IS NOT NULL
+),
+moved AS (
+    SELECT space, key, put_lo, put_hi, 'copy'::kind, false, NULL::INTEGER, delta, id, cause, 'syscalls', enter_ns, tid, enter_ns
+    FROM moments WHERE source IS NOT NULL
+    UNION ALL
+    SELECT space, key - 1, source, several_hi, 'probe', false, NULL, delta, id, cause, 'syscalls', enter_ns, tid, enter_ns
+    FROM moments WHERE source IS NOT NULL
+),
+executed AS (
+    SELECT space, ts_ns * 8 + 5, from_page, to_page, 'clear'::kind, false, NULL::INTEGER, NULL::BIGINT, NULL::BIGINT, 'exec'::cause, 'vmas', ts_ns, tid, NULL::BIGINT
+    FROM images_at_exec WHERE known
+    UNION ALL
+    -- before the file is mapped there is only the stack, first where it was built and then where it stays
+    SELECT space, ts_ns * 8 + 3, lo_before, hi_before, 'clear', false, NULL, NULL, NULL, 'exec', 'vmas', ts_ns, tid, NULL
+    FROM (
+        SELECT *, lag(lo) OVER told AS lo_before, lag(hi) OVER told AS hi_before,
+            count_if(inode <> 0) OVER (told ROWS UNBOUNDED PRECEDING) AS files
+        FROM records JOIN looks USING (look)
+        WHERE cause = 'exec'
+        WINDOW told AS (PARTITION BY space ORDER BY ts_ns)
+    )
+    WHERE files = 0 AND lo_before IS NOT NULL
+),
+read AS (
+    -- after the last line comes a gap too
+    SELECT space, begin_ns * 8, lo, hi, 'set'::kind, true, look, base, NULL::BIGINT, cause, 'maps', begin_ns, pid, NULL::BIGINT FROM lines
+    UNION ALL
+    SELECT space, begin_ns * 8, hi, coalesce(lead(lo) OVER (PARTITION BY reading ORDER BY lo), 1::BIGINT << 51), 'clear', true,
+        NULL, NULL, NULL, cause, 'maps', begin_ns, pid, NULL
+    FROM lines
+    UNION ALL
+    SELECT space, begin_ns * 8, 0, min(lo), 'clear', true, NULL, NULL, NULL, any_value(cause), 'maps', begin_ns, any_value(pid), NULL
+    FROM lines GROUP BY space, reading, begin_ns
+),
+forked AS (
+    SELECT parent, lives.from_ns * 8 + 7, 0::BIGINT, NULL::BIGINT, 'fork'::kind, false, NULL::INTEGER, NULL::BIGINT, lives.space, 'fork'::cause, 'tasks', lives.from_ns, pid, NULL::BIGINT
+    FROM lives JOIN users ON lives.space = users.seg
+    WHERE began = 'fork' AND parent IS NOT NULL
+),
+layer0 AS (
+    FROM (FROM mapped UNION ALL FROM removed UNION ALL FROM moved UNION ALL FROM executed UNION ALL FROM read UNION ALL FROM forked)
+    WHERE lo < hi OR hi IS NULL
+),
+advised AS (
+    SELECT space, exit_ns * 8 + 4 AS key, page AS lo, page + pages AS hi, if(op = 10, 'set', 'clear')::kind AS kind, enter_ns, tid
+    FROM calls WHERE call = 'madvise' AND pages > 0
+),
+-- doubts go along with a fork; what a fork leaves out does not
+doubted(space) AS (
+    WITH RECURSIVE heirs(space) AS (
+        SELECT DISTINCT space FROM suspects
+        UNION
+        SELECT lives.space FROM heirs JOIN lives ON lives.parent = heirs.space
+    )
+    FROM heirs
+)
+SELECT space * 4, * EXCLUDE (space) FROM layer0
+UNION ALL
+SELECT
+    space * 4 + 1, key, lo, hi, if(kind IN ('set', 'clear', 'clear attach'), 'clear', kind)::kind, false, NULL, base, link, cause, source, event_ns, tid, call_ns
+FROM layer0 SEMI JOIN advised USING (space)
+-- a change of protection leaves the advice as it was
+WHERE NOT soft AND NOT (kind = 'set' AND cause IN ('mprotect', 'pkey_mprotect'))
+UNION ALL
+SELECT space * 4 + 1, key, lo, hi, kind, false, 0, 0, NULL, 'madvise', 'syscalls', enter_ns, tid, enter_ns FROM advised
+UNION ALL
+SELECT
+    space * 4 + 2, key, lo, hi, if(kind IN ('set', 'clear', 'clear attach'), 'clear', kind)::kind, false, NULL, base, link, cause, source, event_ns, tid, call_ns
+FROM layer0 SEMI JOIN doubted USING (space)
+WHERE NOT soft
+UNION ALL
+SELECT readings.space * 4 + 2, end_ns * 8 + 7, 0, 1::BIGINT << 51, 'clear', false, NULL, NULL, NULL, cause, 'maps', begin_ns, pid, NULL
+FROM readings SEMI JOIN doubted USING (space)
+UNION ALL
+SELECT space * 4 + 2, key, lo, hi, 'set', false, reason_number, 0, NULL, 'mmap', 'syscalls', event_ns, tid, NULL
+FROM suspects JOIN reasons USING (reason);

@@ -1,0 +1,37 @@
+-- What is carried from slice to slice, and what is done.
+CREATE TABLE live (
+    -- plane (see writes)
+    plane BIGINT,
+    -- when it was made, times eight [ns / 8, CLOCK_MONOTONIC]
+    key BIGINT,
+    -- first page [pages]
+    lo BIGINT,
+    -- first page past it [pages]
+    hi BIGINT,
+    -- number of the look
+    look INTEGER,
+    -- what to take from a page's number to get its offset in the file [pages]
+    base BIGINT,
+    -- who made it (see writes)
+    cause cause, source source, event_ns BIGINT, tid BIGINT, call_ns BIGINT
+);
+CREATE TABLE pieces (
+    -- plane (see writes)
+    plane BIGINT,
+    -- first page [pages]
+    lo BIGINT,
+    -- first page past it [pages]
+    hi BIGINT,
+    -- first instant [ns, CLOCK_MONOTONIC]
+    from_ns BIGINT,
+    -- first instant past it, null where it still stands at the end [ns, CLOCK_MONOTONIC]
+    to_ns BIGINT,
+    -- number of the look
+    look INTEGER,
+    -- what to take from a page's number to get its offset in the file [pages]
+    base BIGINT,
+    -- who made it (see writes)
+    cause cause, source source, event_ns BIGINT, tid BIGINT, call_ns BIGINT,
+    -- who ended it
+    end_cause cause, end_source source, end_event_ns BIGINT, end_tid BIGINT, end_call_ns BIGINT
+);

@@ -1,0 +1,45 @@
+-- What does each copy of an address space begin with?
+CREATE OR REPLACE TABLE inherited (
+    -- plane that was copied (see writes)
+    plane,
+    -- number of the address space that is the copy
+    copy,
+    -- order of the fork (see writes) [ns / 8, CLOCK_MONOTONIC]
+    key,
+    -- first page [pages]
+    lo,
+    -- first page past it [pages]
+    hi,
+    -- number of the look
+    look,
+    -- what to take from a page's number to get its offset in the file [pages]
+    base,
+    -- time of the fork [ns, CLOCK_MONOTONIC]
+    event_ns,
+    -- process that was born
+    pid
+) AS
+WITH forked AS (
+    SELECT unnest(range(first, past)) AS c, w FROM spans WHERE kind = 'fork'
+),
+standing AS (
+    SELECT
+        c, w, asks,
+        last_value(if(asks, NULL, w) IGNORE NULLS) OVER (PARTITION BY c ORDER BY w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+    FROM (
+        SELECT c, w, true AS asks FROM forked
+        UNION ALL
+        SELECT c, w, false FROM lasting SEMI JOIN forked USING (c)
+    )
+),
+runs AS (
+    SELECT w, before, min(c) AS first, max(c) + 1 AS past
+    FROM (SELECT w, before, c, c - row_number() OVER (PARTITION BY w, before ORDER BY c) AS run FROM standing WHERE asks AND before IS NOT NULL)
+    GROUP BY w, before, run
+)
+SELECT stood.plane, fork.link, fork.key, low.page, high.page, stood.look, stood.base, fork.event_ns, fork.tid
+FROM runs
+JOIN ranked AS fork ON runs.w = fork.w
+JOIN ranked AS stood ON runs.before = stood.w AND stood.kind IN ('set', 'copy')
+JOIN edges AS low ON runs.first = low.c
+JOIN edges AS high ON runs.past = high.c;

@@ -1,0 +1,87 @@
+-- What was mapped, where, from when to when, who did it, who ended it, and how sure is that?
+CREATE VIEW rectangles (
+    -- number of the address space
+    space,
+    -- process for which the address space was made
+    pid,
+    -- first byte [address]
+    start,
+    -- first byte past it [address]
+    "end",
+    -- first instant [ns, CLOCK_MONOTONIC]
+    from_ns,
+    -- first instant past it, null where it still stands at the end [ns, CLOCK_MONOTONIC]
+    to_ns,
+    -- permissions as in /proc/PID/maps, null where they are not known
+    perms,
+    -- device of the file system, major << 20 | minor
+    dev,
+    -- inode number, 0 for memory without a file
+    inode,
+    -- inode generation, null where only /proc/PID/maps told
+    generation,
+    -- path as /proc/PID/maps prints it; empty for anonymous memory, heap and stack [bytes]
+    path_bytes,
+    -- offset in the file, 0 without one [bytes]
+    offset_bytes,
+    -- what made it
+    cause,
+    -- table of that event
+    cause_table,
+    -- time of that event [ns, CLOCK_MONOTONIC]
+    cause_ns,
+    -- thread (maps, fork: process) of that event
+    cause_tid,
+    -- entry of the call that asked for it, null if none did [ns, CLOCK_MONOTONIC]
+    call_ns,
+    -- what ended it, null where it still stands at the end
+    end_cause,
+    -- table of that event
+    end_table,
+    -- time of that event [ns, CLOCK_MONOTONIC]
+    end_ns,
+    -- thread of that event
+    end_tid,
+    -- entry of the call that ended it, null if none did [ns, CLOCK_MONOTONIC]
+    end_call_ns,
+    -- certain or possible
+    certainty,
+    -- why it is only possible
+    reason
+) AS
+WITH mapped AS (
+    FROM pieces WHERE plane % 4 = 0
+    UNION ALL
+    SELECT plane, lo, hi, key >> 3, NULL, look, base, cause, source, event_ns, tid, call_ns, NULL, NULL, NULL, NULL, NULL
+    FROM live WHERE plane % 4 = 0
+),
+-- a rectangle is parted where certainty begins or ends
+parted AS (
+    SELECT mapped.* REPLACE (
+            greatest(mapped.from_ns, coalesce(eras.from_ns, 0)) AS from_ns,
+            nullif(least(coalesce(mapped.to_ns, 9223372036854775807), coalesce(eras.to_ns, 9223372036854775807)), 9223372036854775807) AS to_ns
+        ), eras.reason
+    FROM mapped
+    LEFT JOIN eras ON plane // 4 = eras.space
+    WHERE eras.space IS NULL OR (eras.from_ns < coalesce(mapped.to_ns, 9223372036854775807) AND eras.to_ns > mapped.from_ns)
+),
+suspected AS (
+    SELECT parted.*, spot.reason AS spot_reason
+    FROM parted
+    LEFT JOIN (
+        SELECT plane, parted.lo, parted.hi, parted.from_ns, any_value(doubts_found.reason) AS reason
+        FROM parted JOIN doubts_found ON plane // 4 = space
+            AND doubts_found.lo < parted.hi AND doubts_found.hi > parted.lo AND (doubts_found.lo > 0 OR doubts_found.hi < 1::BIGINT << 51)
+            AND doubts_found.from_ns < coalesce(parted.to_ns, 9223372036854775807) AND coalesce(doubts_found.to_ns, 9223372036854775807) > parted.from_ns
+        GROUP BY ALL
+    ) AS spot USING (plane, lo, hi, from_ns)
+)
+SELECT
+    plane // 4, lives.pid, (lo::UBIGINT << 12), (hi::UBIGINT << 12), suspected.from_ns, suspected.to_ns,
+    perms, dev, inode, generation, path, if(inode = 0 AND dev = 0, 0, (lo - base) << 12)::UBIGINT,
+    cause, source, event_ns, tid, call_ns, end_cause, end_source, end_event_ns, end_tid, end_call_ns,
+    if(coalesce(suspected.reason, spot_reason) IS NULL AND suspected.look <> 0, 'certain', 'possible'),
+    coalesce(suspected.reason, spot_reason, if(suspected.look = 0, 'what was moved there is not known', NULL))
+FROM suspected
+JOIN looks USING (look)
+JOIN (SELECT lives.space, users.pid FROM lives JOIN users ON lives.space = users.seg) AS lives ON plane // 4 = lives.space;
