@@ -83,8 +83,10 @@ def test_each_loss_is_placed_in_time(flooded: Hammered) -> None:
         assert row["from_ns"] <= row["to_ns"]
         assert row["cpu"] >= 0
         assert "full" in row["cause"]
-    assert min(row["from_ns"] for row in rows) >= flooded.begin_ns - 1_000_000_000
-    assert max(row["to_ns"] for row in rows) <= flooded.end_ns + 1_000_000_000
+    # the hammer's starting and ending may lose some too, and so may the rest of the machine
+    assert min(row["from_ns"] for row in rows) >= flooded.capture.manifest["started_ns"]
+    assert max(row["to_ns"] for row in rows) <= flooded.capture.manifest["ended_ns"]
+    assert any(row["to_ns"] >= flooded.begin_ns and row["from_ns"] <= flooded.end_ns for row in rows)
     # between two stored calls of the hammer that are far apart lies a loss
     times = [row["ts_enter_ns"] for row in flooded.capture.rows("syscalls", pid=flooded.pid, syscall="mprotect")]
     gap = max(range(1, len(times)), key=lambda i: times[i] - times[i - 1])
@@ -110,8 +112,14 @@ def test_the_loser_s_maps_are_read_again(flooded: Hammered) -> None:
 
 def test_a_second_s_stop_at_300_000_events_a_second_loses_nothing(tmp_path: Path) -> None:
     calls = 900_000
-    run = Hammered(tmp_path, [], [str(calls), "mmap", "--rate", "300000"], stopped_s=1.0)
-    rate = run.made / (run.end_ns - run.begin_ns) * 1e9
-    assert run.totals["syscalls"]["lost"] == run.totals["vmas"]["lost"] == 0, f"at {rate:,.0f} calls/s"
-    assert run.made <= run.totals["syscalls"]["attempted"]
-    assert rate > 150_000, "the machine is too busy for this test to mean anything"
+    rate = 0.0
+    for turn in range(3):  # a busy machine may not make so many calls
+        (tmp_path / str(turn)).mkdir()
+        run = Hammered(tmp_path / str(turn), [], [str(calls), "mmap", "--rate", "300000"], stopped_s=1.0)
+        assert run.totals["syscalls"]["lost"] == run.totals["vmas"]["lost"] == 0
+        assert run.made <= run.totals["syscalls"]["attempted"]
+        # half of the calls are mmaps, which make a record of the side-band too
+        rate = max(rate, run.made * 1.5 / (run.end_ns - run.begin_ns) * 1e9)
+        if rate > 300_000:
+            break
+    assert rate > 300_000, f"the machine is too busy for this test to mean anything: {rate:,.0f} records/s"
