@@ -39,7 +39,7 @@ def test_fifty_kills_lose_no_acknowledged_row(tmp_path: Path) -> None:
         assert manifest["state"] == "recording"
         rows += len(found)
         unlisted += len(list((capture / "syscalls").iterdir())) - len(manifest["files"])
-    assert rows > KILLS * 100
+    assert rows > KILLS * 10
     assert unlisted > 0  # some kills did come at a bad moment
 
 
