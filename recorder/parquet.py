@@ -38,7 +38,12 @@ def encode(table: Table, rows: pa.Table) -> pa.Buffer:
             rows = rows.set_column(i, rows.schema.field(i), _trimmed(column))
     sink = pa.BufferOutputStream()
     pq.write_table(
-        rows, sink, row_group_size=ROW_GROUP_ROWS, write_page_checksum=True, compression="zstd", compression_level=3,
+        rows,
+        sink,
+        row_group_size=ROW_GROUP_ROWS,
+        write_page_checksum=True,
+        compression="zstd",
+        compression_level=3,
         use_dictionary=[column.name for column in table.columns if column.encoding == "dict"],
         column_encoding={c.name: _ENCODINGS[c.encoding] for c in table.columns if c.encoding in _ENCODINGS},
     )

@@ -242,7 +242,8 @@ class Store:
         for files in self._files.values():
             for level in sorted({file.level for file in files} - {_LEFT_ALONE}):
                 small = [
-                    file for file in files
+                    file
+                    for file in files
                     if file.level == level and file.entry.rows < SMALL_ROWS and file.live_bytes < MERGE_BYTES // 4
                 ]
                 if len(small) > SMALL_FILES:
@@ -292,8 +293,13 @@ class Store:
         self._written[table] += 1
         name = f"{self._written[table]:06}.parquet"
         entry = FileEntry(
-            table, f"{table}/{name}", rows.num_rows, data.size, hashlib.sha256(data).hexdigest(),
-            times["min"].as_py(), times["max"].as_py(),
+            table,
+            f"{table}/{name}",
+            rows.num_rows,
+            data.size,
+            hashlib.sha256(data).hexdigest(),
+            times["min"].as_py(),
+            times["max"].as_py(),
         )
         try:
             if table not in self._folders:
@@ -344,8 +350,12 @@ class Store:
             yield decode(data)
 
     def _publish(
-        self, files: dict[str, list[_File]], fields: dict[str, Any], *,
-        pending: list[_File] | None = None, obsolete: Iterable[FileEntry] = (),
+        self,
+        files: dict[str, list[_File]],
+        fields: dict[str, Any],
+        *,
+        pending: list[_File] | None = None,
+        obsolete: Iterable[FileEntry] = (),
     ) -> None:
         """Replace the manifest by one that lists `files`; the obsolete ones, which it does not list, can go then."""
         fields = {**self._fields, **fields, "updated_ns": time.monotonic_ns()}

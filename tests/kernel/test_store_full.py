@@ -153,6 +153,9 @@ def test_a_disk_that_cannot_be_written_is_an_error_and_costs_nothing_stored(prog
     (tmp_path / "disk").mkdir()
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", mount, "sh", str(tmp_path / "disk"), str(script)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -23,7 +23,9 @@ def test_fifty_kills_lose_no_acknowledged_row(tmp_path: Path) -> None:
         capture = tmp_path / str(number)
         with subprocess.Popen(
             [sys.executable, "-m", "tests.support.store_writer", str(capture)],
-            cwd=ROOT, stdout=subprocess.PIPE, text=True,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
         ) as writer:
             assert writer.stdout
             first = writer.stdout.readline()

@@ -78,9 +78,7 @@ def test_stored_rows_read_back_the_same_before_and_after_compaction(table: str, 
 @pytest.mark.parametrize("table", TABLES)
 def test_every_file_has_the_promised_encodings(table: str) -> None:
     count = 300
-    full = {
-        field.name: [_some(field.type, number) for number in range(count)] for field in arrow_schema(TABLES[table])
-    }
+    full = {field.name: [_some(field.type, number) for number in range(count)] for field in arrow_schema(TABLES[table])}
     metadata = pq.ParquetFile(pa.BufferReader(encode(TABLES[table], rows(table, **full)))).metadata
     encodings = {"delta": "DELTA_BINARY_PACKED", "split": "BYTE_STREAM_SPLIT", "dict": "RLE_DICTIONARY"}
     for leaf in range(metadata.num_columns):
