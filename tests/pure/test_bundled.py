@@ -49,7 +49,8 @@ def test_the_demo_is_told(capture: str) -> None:
         (row["syscall"], row["error"]): row["n"]
         for row in ask(
             capture,
-            f"SELECT syscall, errno::INTEGER AS error, count(*)::INTEGER AS n FROM syscalls WHERE abi = '{abi}' GROUP BY ALL",
+            "SELECT syscall, errno::INTEGER AS error, count(*)::INTEGER AS n"
+            f" FROM syscalls WHERE abi = '{abi}' GROUP BY ALL",
         )
     }
     assert calls["remap_file_pages", 0] == 8
