@@ -73,6 +73,8 @@ class Child:
     def abandon(self) -> None:
         """End the held process without its ever becoming the command."""
         if self._release >= 0:
+            # closing the pipe is not enough: another fork of ours may hold it open
+            signal.pidfd_send_signal(self.fd, signal.SIGKILL)
             os.close(self._release)
             self._release = -1
             os.waitpid(self.pid, 0)
