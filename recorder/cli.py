@@ -207,7 +207,9 @@ def _record(
         raise _cannot_run(command[0], outcome.exec_error)
     _tell(options, outcome)
     if outcome.trouble and not outcome.exit_code:
-        raise _Failure(f"the capture is not complete: {outcome.trouble}", f"analyze summary {options.output}")
+        raise _Failure(
+            f"the capture is not complete: {outcome.trouble}", f"see what it has: analyze summary {options.output}"
+        )
     raise typer.Exit(outcome.exit_code)
 
 
