@@ -114,7 +114,8 @@ static __always_inline int end_call(void *ctx, struct thread *t, u64 pid_tgid, s
 	struct calls_record *e;
 
 	t->active = 0;
-	if (!c)
+	/* a call that returns after the end is not part of the recording */
+	if (!c || !is_recording())
 		return 1;
 	c->attempted++;
 	e = calls.ringbuf_reserve(sizeof(*e));

@@ -60,12 +60,17 @@ static __always_inline void count_loss(struct counter *c, u32 tgid)
 		losers.update(&tgid, &one);
 }
 
-static __always_inline bool wanted(u32 tgid)
+static __always_inline bool is_recording(void)
 {
 	u32 zero = 0;
 	u64 *on = recording.lookup(&zero);
 
-	if (!on || !*on || tgid == SELF_TGID)
+	return on && *on;
+}
+
+static __always_inline bool wanted(u32 tgid)
+{
+	if (!is_recording() || tgid == SELF_TGID)
 		return false;
 #ifdef ONLY_TARGETS
 	return targets.lookup(&tgid) != NULL;

@@ -162,7 +162,7 @@ static __always_inline int end_file_call(void *ctx, struct file_call *f, u64 pid
 	u32 tid = pid_tgid;
 	struct files_record *e;
 
-	if (!c)
+	if (!c || !is_recording())
 		return 1;
 	c->attempted++;
 	e = files.ringbuf_reserve(sizeof(*e));

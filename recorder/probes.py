@@ -205,7 +205,7 @@ class Probes:
         self._recording["on"] = 1
 
     def stop(self) -> None:
-        """Make no more records; a call that was entered before may still add its own."""
+        """Make no more records; a call that has not returned by now is left out."""
         self._recording["on"] = 0
 
     def close(self) -> None:

@@ -10,26 +10,24 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 
 from recorder import procfs
 from recorder.btf import Btf, cflags
-from recorder.elf import FileMapping
+from recorder.followup import FollowUp
 from recorder.launch import FORWARDED, Child
-from recorder.lookup import name_by_path
 from recorder.observer import PATIENCE_S, Observer
 from recorder.perfring import PerfRings
 from recorder.plan import Probe, private_tracefs
 from recorder.probes import SOURCES, Probes, RingSizes
+from recorder.resync import Resync
 from recorder.ring import Columns
-from recorder.schema import TABLES, arrow_schema
 from recorder.store import Store
 from recorder.writer import COLUMN_ROWS, Batch, Loss, Writer
 
@@ -37,7 +35,7 @@ __all__ = ["Options", "Outcome", "Progress", "Recording"]
 
 HAND_OVER_S = 1.0  # what a crash may cost
 _BUSY_S, _IDLE_S = 0.05, 0.1  # the default ring holds half a second of the worst rates
-_SETTLED_NS = 200_000_000  # a loss is over when none followed for so long
+_LOST = "records were lost"
 _ELF32 = 1
 
 _CAUSES = {
@@ -134,7 +132,7 @@ class Recording:
             self._store,
             memory_bytes=options.memory_bytes,
             exclude_pid=os.getpid(),
-            on_tables=self._follow_up,
+            on_tables=FollowUp(self._observer, self._probes),
             facts=self._facts,
             on_loss=self._on_loss,
         )
@@ -142,18 +140,11 @@ class Recording:
         self._handed_over = time.monotonic()
         self._sideband_records = 0
         self._drained = dict.fromkeys(self._probes.rings, 0)
-        self._resync: set[int] = set()
-        self._resync_all = False
-        self._resync_reason = ""
-        self._last_loss_ns = 0
-        self._last_resync_ns = 0
+        self._resync = Resync(self._live_targets)
         self._warned_at = 0.0
         self._lost_untold = 0
-        self._known_images: set[tuple[int, int, int]] = set()
-        self._known_stacks = np.zeros(self._probes.stack_entries, np.bool_)
         self._stop = threading.Event()
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._signals: list[int] = []
         self._cpu_before_s = self._cpu_recording_s = 0.0
 
     # -- setting up -------------------------------------------------------------------------
@@ -212,6 +203,7 @@ class Recording:
             outcome.wall_s = (time.monotonic_ns() - self._started_ns) / 1e9
             self._probes.stop()
             self._perf.disable()
+            time.sleep(0.001)  # a program that is running still makes its record
             self._finish(outcome)
         if self._child:
             outcome.exit_code, outcome.exec_error = self._child.wait()
@@ -304,7 +296,8 @@ class Recording:
         for name, rows in self._observer.collect():
             self._batch.add_table(name, rows)
         self._look_for_losses()
-        self._resync_if_settled()
+        if (due := self._resync.due()) is not None:
+            self._observer.read_maps(*due)
         self._batch.drained_to_ns = before_ns
         if time.monotonic() - self._handed_over >= HAND_OVER_S:
             self._hand_over()
@@ -326,7 +319,7 @@ class Recording:
             self._batch.losses.append(
                 Loss("calls", -1, since, time.monotonic_ns(), None, "32-bit calls made before their probes were on")
             )
-            self._want_resync(tasks["pid"][first].tolist(), "the first 32-bit image")
+            self._resync.doubt(tasks["pid"][first].tolist(), "the first 32-bit image", lost=False)
 
     def _look_for_losses(self) -> None:
         counters = self._probes.counters
@@ -344,40 +337,19 @@ class Recording:
             )  # fmt: skip
             counters["acknowledged"][source, cpu] = total
             self._batch.losses.append(loss)
-        self._last_loss_ns = time.monotonic_ns()
-        self._want_resync(self._probes.losers(), "records were lost")
+        self._resync.doubt(self._probes.losers(), _LOST)
 
     # -- doubt and its cure -----------------------------------------------------------------
 
     def _on_loss(self, loss: Loss, pids: list[int] | None) -> None:
         self._lost_untold += loss.count or 0
-        if loss.source == "sideband" or loss.source == "writer":
-            self._last_loss_ns = time.monotonic_ns()
-            if pids is None:
-                self._resync_all = True
-            else:
-                self._want_resync(pids, "records were lost")
+        if loss.source in ("sideband", "writer"):
+            self._resync.doubt(pids, _LOST)
         now = time.monotonic()
         if self._lost_untold and now - self._warned_at > 5.0:
             self._on_warning(f"lost {self._lost_untold:,} records: {loss.cause}")
             self._warned_at = now
             self._lost_untold = 0
-
-    def _want_resync(self, pids: Iterable[int], reason: str) -> None:
-        self._resync.update(pids)
-        self._resync_reason = reason
-
-    def _resync_if_settled(self) -> None:
-        if not (self._resync or self._resync_all):
-            return
-        now = time.monotonic_ns()
-        if now - self._last_loss_ns < _SETTLED_NS and now - self._last_resync_ns < 1_000_000_000:
-            return
-        self._last_resync_ns = now
-        if self._resync_all:
-            self._resync.update(self._live_targets())
-        pids, self._resync, self._resync_all = self._resync, set(), False
-        self._observer.read_maps(sorted(pids), f"resync: {self._resync_reason or 'records were lost'}")
 
     def _live_targets(self) -> list[int]:
         mine = os.getpid()
@@ -391,52 +363,6 @@ class Recording:
         while not self._observer.idle and time.monotonic() < ends:
             time.sleep(0.01)
             self._drain()
-
-    # -- what follows from decoded rows -----------------------------------------------------
-
-    def _follow_up(self, tables: dict[str, pa.Table]) -> None:
-        if "files" in tables:
-            tables["files"] = name_by_path(tables["files"])
-        if "vmas" in tables:
-            self._observer.read_images(self._new_images(tables["vmas"]))
-        if self.options.stacks:
-            ids = [
-                tables[name].column("stack_id").drop_null().to_numpy()
-                for name in ("syscalls", "files", "faults")
-                if name in tables
-            ]
-            if ids:
-                self._new_stacks(np.concatenate(ids), tables)
-
-    def _new_images(self, vmas: pa.Table) -> list[FileMapping]:
-        perms = vmas.column("perms").combine_chunks()
-        executable = np.array(["x" in text for text in perms.dictionary.to_pylist()], np.bool_)
-        inode = vmas.column("inode").to_numpy()
-        rows = np.flatnonzero(executable[perms.indices.to_numpy()] & (inode != 0))
-        if not len(rows):
-            return []
-        key = inode[rows] * np.uint64(0x9E3779B97F4A7C15) + vmas.column("dev").to_numpy()[rows]
-        _, first = np.unique(key, return_index=True)
-        found = []
-        for row in vmas.take(pa.array(rows[first])).to_pylist():
-            identity = (row["dev"], row["inode"], row["generation"])
-            if identity not in self._known_images:
-                self._known_images.add(identity)
-                found.append(FileMapping(row["pid"], row["start"], row["end"], *identity, row["path"]))
-        return found
-
-    def _new_stacks(self, ids: Any, tables: dict[str, pa.Table]) -> None:
-        ids = np.unique(ids[ids >= 0])
-        fresh = ids[~self._known_stacks[ids]]
-        if not len(fresh):
-            return
-        self._known_stacks[fresh] = True
-        found = self._probes.frames(fresh.tolist())
-        now = time.monotonic_ns()
-        tables["stacks"] = pa.Table.from_pydict(
-            {"ts_ns": [now] * len(found), "stack_id": [f[0] for f in found], "frames": [f[1] for f in found]},
-            schema=arrow_schema(TABLES["stacks"]),
-        )
 
     # -- ending -----------------------------------------------------------------------------
 
