@@ -27,7 +27,7 @@ loaded AS (
 ),
 sized AS (
     SELECT
-        firsts.*, min(lo + pages_up(segment.filesz + segment.vaddr & 4095)) AS segment_end
+        firsts.*, min(lo + pages_up(segment.filesz + (segment.vaddr & 4095))) AS segment_end
     FROM firsts
     LEFT JOIN loaded
         ON firsts.dev = loaded.dev AND firsts.inode = loaded.inode
