@@ -23,12 +23,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_nothing_is_due_without_a_doubt(clock: Clock) -> None:
+def test_nothing_is_due_without_a_doubt() -> None:
     assert Resync(lambda: [1]).due() is None
 
 
 def test_a_loss_is_waited_out(clock: Clock) -> None:
-    resync = Resync(lambda: [])
+    resync = Resync(list)
     resync.doubt([7], "records were lost")
     assert resync.due() == ([7], "resync: records were lost")  # the first at once: it ends the doubt so far
     resync.doubt([7, 5], "records were lost")
@@ -40,7 +40,7 @@ def test_a_loss_is_waited_out(clock: Clock) -> None:
 
 
 def test_a_loss_without_end_is_read_every_second(clock: Clock) -> None:
-    resync = Resync(lambda: [])
+    resync = Resync(list)
     readings = 0
     for _ in range(50):
         resync.doubt([7], "records were lost")
@@ -49,7 +49,7 @@ def test_a_loss_without_end_is_read_every_second(clock: Clock) -> None:
     assert readings == 5
 
 
-def test_a_loss_that_may_be_anyone_s_has_all_read(clock: Clock) -> None:
+def test_a_loss_that_may_be_anyone_s_has_all_read() -> None:
     resync = Resync(lambda: [3, 1])
     resync.doubt([9], "records were lost")
     resync.doubt(None, "records were lost")
@@ -57,7 +57,7 @@ def test_a_loss_that_may_be_anyone_s_has_all_read(clock: Clock) -> None:
 
 
 def test_a_doubt_that_is_no_loss_is_read_at_once(clock: Clock) -> None:
-    resync = Resync(lambda: [])
+    resync = Resync(list)
     resync.doubt([1], "records were lost")
     resync.due()
     clock.now_ns += 300_000_000
