@@ -1,0 +1,99 @@
+"""With `--stacks` each call has the stack that it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.family import marked
+from tests.support.recordings import Capture, record_run
+from tests.support.workloads import build
+
+pytestmark = pytest.mark.usefixtures("short_recordings")
+
+PATHS = {
+    **dict.fromkeys(range(1, 18), ("inner", "middle", "outer", "entry")),
+    **dict.fromkeys(range(18, 23), ("inner", "other", "entry")),
+    23: ("inner", "entry"),
+}
+"""The functions of each numbered call, innermost first; see tests/workloads/stacks.c."""
+
+
+class Stacked:
+    def __init__(self, folder: Path) -> None:
+        self.capture, done = record_run(folder / "capture", [build("stacks")], "--stacks")
+        lines = [line.split() for line in done.stdout.decode().splitlines()]
+        self.spans = {name: range(int(start, 16), int(end, 16)) for name, start, end in lines}
+        self.frames: dict[int, list[int]] = {row["stack_id"]: row["frames"] for row in self.capture.rows("stacks")}
+
+
+@pytest.fixture(scope="module")
+def stacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stacked]:
+    yield Stacked(tmp_path_factory.mktemp("stacks"))
+
+
+def test_frames_are_the_functions_that_were_called(stacked: Stacked) -> None:
+    rows = {row["number"]: row for row in marked(stacked.capture)}
+    assert rows.keys() == PATHS.keys()
+    for number, path in PATHS.items():
+        frames = stacked.frames[rows[number]["stack_id"]]
+        for frame, function in zip(frames, path, strict=False):
+            assert frame in stacked.spans[function], (number, function, hex(frame))
+    assert len({tuple(stacked.spans[name]) for name in PATHS[1]}) == 4
+
+
+def test_equal_stacks_are_one_and_others_are_not(stacked: Stacked) -> None:
+    used = {row["number"]: row["stack_id"] for row in marked(stacked.capture)}
+    assert len({used[n] for n in range(1, 18)}) == len({used[n] for n in range(18, 23)}) == 1
+    assert len(set(used.values())) == 3
+    rows = stacked.capture.rows("stacks")
+    assert len({row["stack_id"] for row in rows}) == len(rows)
+    assert len({tuple(stacked.frames[stack_id]) for stack_id in used.values()}) == 3
+
+
+def test_every_call_s_stack_is_there(stacked: Stacked) -> None:
+    calls = stacked.capture.rows("syscalls")
+    assert all(row["stack_id"] is not None for row in calls)
+    good = [row for row in calls if row["stack_id"] >= 0]
+    assert len(good) > len(calls) * 0.9
+    assert {row["stack_id"] for row in good} <= stacked.frames.keys()
+    assert all(stacked.frames[row["stack_id"]] for row in good)
+
+
+def test_the_innermost_frame_lies_in_code(stacked: Stacked) -> None:
+    """In what the program had mapped executable by then, and for a call by way of libc, in libc."""
+    [call] = [
+        row
+        for row in stacked.capture.rows("syscalls", syscall="mprotect")
+        if row["addr"] == stacked.spans["page"].start
+    ]
+    code = [row for row in stacked.capture.rows("vmas", pid=call["pid"]) if "x" in row["perms"]]
+    [where] = {row["path"] for row in code if row["start"] <= stacked.frames[call["stack_id"]][0] < row["end"]}
+    assert b"/libc" in where
+    for row in stacked.capture.rows("syscalls", pid=call["pid"]):
+        # before its exec the process was the recorder's fork, whose mappings are none of ours
+        if row["stack_id"] >= 0 and row["ts_enter_ns"] > code[0]["ts_ns"]:
+            frame = stacked.frames[row["stack_id"]][0]
+            assert any(vma["start"] <= frame < vma["end"] and vma["ts_ns"] < row["ts_exit_ns"] for vma in code), row
+
+
+def test_no_stack_was_lost(stacked: Stacked) -> None:
+    assert stacked.capture.rows("losses") == []
+
+
+def test_a_fault_has_its_stack(tmp_path: Path) -> None:
+    capture, _ = record_run(tmp_path / "capture", [build("fault"), "sigsegv-maperr"], "--stacks")
+    [fault] = capture.rows("faults")
+    [stack] = capture.rows("stacks", stack_id=fault["stack_id"])
+    assert stack["frames"][0] == fault["ip"]
+
+
+def test_without_the_option_there_is_none(tmp_path: Path) -> None:
+    capture, _ = record_run(tmp_path / "capture", [build("stacks")])
+    capture = Capture(capture.path)
+    assert capture.table("syscalls").num_rows > 20
+    for name in ("syscalls", "files", "faults"):
+        assert capture.table(name)["stack_id"].null_count == capture.table(name).num_rows, name
+    assert capture.rows("stacks") == []
