@@ -187,7 +187,6 @@ def test_schema_of_a_capture_shows_its_probes(tmp_path: Path, capture: Path) -> 
         (["sql", "{capture}", "--file", "/nonexistent"], 2, "the query cannot be read"),
         (["sql", "{capture}", "-q", "SELECT 1", "--memory", "lots"], 2, "not a size"),
         (["sql", "{capture}", "-q", _ENDLESS, "--timeout", "0.3"], 1, "longer than --timeout"),
-        (["check", "{capture}"], 2, "hint: add --files"),
         (["summary", "{capture}", "--format", "csv"], 2, "hint: use table or json"),
         (["schema", "nothing"], 2, "neither a name in the schema nor a capture: nothing"),
         (["summary", "/nonexistent"], 3, "no such capture: /nonexistent"),
