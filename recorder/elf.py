@@ -142,20 +142,24 @@ def _build_ids(source: int | bytes, note: Segment) -> Iterator[bytes]:
 class ImageReader:
     """Reads each mapped ELF file once in a recording.
 
-    A file is told by device, inode and generation. It is opened through a process that maps it;
+    A file is told by device, inode and generation; where the mapping does not tell the generation
+    (/proc/PID/maps), the file system is asked. It is opened through a process that maps it;
     one that could not be opened is tried again when it is seen mapped next. A file system may
     make a read wait, so this runs outside the loop that drains the rings.
     """
 
     def __init__(self) -> None:
         self._done: set[tuple[int, int, int]] = set()
+        self._done_any_generation: set[tuple[int, int]] = set()
 
     def read(self, mappings: Iterable[FileMapping]) -> pa.Table:
         """Rows of table `images` for the files not read before that are ELF images."""
         rows = []
         for mapping in mappings:
-            key = mapping.dev, mapping.inode, mapping.generation
-            if mapping.inode == 0 or key in self._done:
+            generation = mapping.generation
+            key = mapping.dev, mapping.inode
+            done = (*key, generation) in self._done if generation else key in self._done_any_generation
+            if mapping.inode == 0 or done:
                 continue
             fd = _open_mapped(mapping)
             if fd is None:
@@ -163,9 +167,11 @@ class ImageReader:
             try:
                 ts = time.monotonic_ns()
                 image = read_image(fd)
+                generation = generation or _generation(fd) or 0
             finally:
                 os.close(fd)
-            self._done.add(key)
+            self._done.add((*key, generation))
+            self._done_any_generation.add(key)
             if image is not None:
                 rows.append(
                     {
@@ -173,7 +179,7 @@ class ImageReader:
                         "pid": mapping.pid,
                         "dev": mapping.dev,
                         "inode": mapping.inode,
-                        "generation": mapping.generation,
+                        "generation": generation,
                         "path": mapping.path,
                         "build_id": image.build_id,
                         "elf_class": image.elf_class,

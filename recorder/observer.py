@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterable
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recorder.elf import FileMapping, ImageReader
 from recorder.freeze import frozen
@@ -27,36 +28,31 @@ PATIENCE_S = 5.0
 class Observer(threading.Thread):
     """Reads the maps of processes and the headers of images, in the order asked for.
 
-    With `freeze`, processes stand still while their maps are read.
+    The images named by a reading of maps are read after what was asked for before it. With `freeze`, processes stand
+    still while their maps are read.
     """
 
     def __init__(self, *, freeze: bool = False) -> None:
         super().__init__(name="observer", daemon=True)
         self._freeze = freeze
-        self._requests: queue.SimpleQueue[tuple[int, str] | list[FileMapping] | None] = queue.SimpleQueue()
+        self._requests: queue.Queue[tuple[int, str] | list[FileMapping] | None] = queue.Queue()
         self._results: queue.SimpleQueue[tuple[str, pa.Table]] = queue.SimpleQueue()
         self._readings = itertools.count(1)
         self._images = ImageReader()
-        self._asked = 0
-        self._done = 0
         self.missed_readings = 0
 
     def read_maps(self, pids: Iterable[int], reason: str) -> None:
         for pid in pids:
-            self._ask((pid, reason))
+            self._requests.put((pid, reason))
 
     def read_images(self, mappings: list[FileMapping]) -> None:
         if mappings:
-            self._ask(mappings)
-
-    def _ask(self, request: tuple[int, str] | list[FileMapping]) -> None:
-        self._asked += 1
-        self._requests.put(request)
+            self._requests.put(mappings)
 
     @property
     def idle(self) -> bool:
         """Whether everything asked for is done and collected."""
-        return self._done == self._asked and self._results.empty()
+        return not self._requests.unfinished_tasks and self._results.empty()
 
     def collect(self) -> Iterable[tuple[str, pa.Table]]:
         """Tables ready since the last call, with the name of the capture's table."""
@@ -71,18 +67,29 @@ class Observer(threading.Thread):
     def run(self) -> None:
         while (request := self._requests.get()) is not None:
             if isinstance(request, tuple):
-                pid, reason = request
-                with frozen(pid) if self._freeze else contextlib.nullcontext():
-                    try:
-                        rows = read_maps(pid, next(self._readings), reason)
-                    except PermissionError:
-                        rows = None
-                name = "maps"
-                if rows is None:
-                    self.missed_readings += 1
+                self._maps(*request)
             else:
-                rows = self._images.read(request)
-                name = "images"
-            if rows is not None and rows.num_rows:
-                self._results.put((name, rows))
-            self._done += 1
+                images = self._images.read(request)
+                if images.num_rows:
+                    self._results.put(("images", images))
+            self._requests.task_done()
+
+    def _maps(self, pid: int, reason: str) -> None:
+        with frozen(pid) if self._freeze else contextlib.nullcontext():
+            try:
+                maps = read_maps(pid, next(self._readings), reason)
+            except PermissionError:
+                maps = None
+        if maps is None:
+            self.missed_readings += 1
+        elif maps.num_rows:
+            self._results.put(("maps", maps))
+            self.read_images(executables(maps))
+
+
+def executables(maps: pa.Table) -> list[FileMapping]:
+    """The files that rows of table `maps` show mapped executable, each once."""
+    code = maps.filter(pc.and_(pc.match_substring(maps["perms"].cast(pa.string()), "x"), pc.greater(maps["inode"], 0)))
+    rows = code.select(["pid", "start", "end", "dev", "inode", "path"]).to_pylist()
+    files = {(row["dev"], row["inode"]): row for row in rows}
+    return [FileMapping(**row, generation=0) for row in files.values()]
