@@ -4,8 +4,7 @@ The work is done in SQL, by the files of analysis/sql/rebuild in the order of th
 First the whole capture becomes writes onto pages, in the kernel's order (files up to 40). Then, in slices of time,
 the last writer of each page is found (files from 50 on); what stands at the end of a slice is carried to the next,
 so memory is bounded by the slice and the cost grows with the writes. A slice is halved when wide writes over many
-small pieces would make it too large, and it ends before a move of several mappings at once, which needs to see what
-stands there. Copies made by a fork follow their originals level by level.
+small pieces would make it too large. Copies made by a fork follow their originals level by level.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def _texts() -> dict[str, str]:
 
 _BEFORE = (
     "types", "mm_seen", "segments", "users", "lives", "readings", "seen", "looks", "lines", "calls", "breaks",
-    "records", "images_at_exec", "removals", "order", "suspects", "gaps", "reasons", "writes", "state",
+    "records", "images_at_exec", "removals", "races", "order", "suspects", "gaps", "reasons", "writes", "state",
 )  # fmt: skip
 
 
@@ -108,25 +107,22 @@ class Rebuild:
 
     def _slices(self, since: int, until: int) -> None:
         """Rebuild from one key to another, in as many slices as it takes."""
-        todo = [(since, until, False)]
+        todo = [(since, until)]
         while todo:
-            since, until, expand = todo.pop()
+            since, until = todo.pop()
             self._engine.execute("BEGIN")
-            cut = self._slice(since, until, expand)
+            cut = self._slice(since, until)
             if cut is None:
                 self._engine.execute("COMMIT")
                 continue
             self._engine.execute("ROLLBACK")
-            key, expand_there = cut
-            todo += [(key, until, expand_there), (since, key, expand)]
+            todo += [(cut, until), (since, cut)]
 
-    def _slice(self, since: int, until: int, expand: bool) -> tuple[int, bool] | None:
-        """Rebuild one slice; or say where it must be cut, and whether a move of several mappings begins there."""
+    def _slice(self, since: int, until: int) -> int | None:
+        """Rebuild one slice; or say where it must be cut, because it is too large."""
         self._engine.execute(f"SET VARIABLE slice_from = {since}; SET VARIABLE slice_to = {until}")
         self._run("levels")
         self._run("slice")
-        if expand:
-            self._run("expand")
         deepest = self._value("SELECT max(level) FROM levels") or 0
         for level in range(deepest + 1):
             self._engine.execute(f"SET VARIABLE level = {level}")
@@ -136,7 +132,7 @@ class Rebuild:
         self._run("ended")
         return None
 
-    def _level(self, since: int) -> tuple[int, bool] | None:
+    def _level(self, since: int) -> int | None:
         for name in ("ranked", "edges", "spans"):
             self._run(name)
         [(cells, special, probes, forks)] = self._engine.execute(
@@ -146,21 +142,15 @@ class Rebuild:
         if cells > self._slice_cells:
             half = self._value("SELECT quantile_disc(key, 0.5) FROM slice")
             if half is not None and half > since:
-                return half, False
+                return half
         self._run("cells")
         if special:
             self._run("befores")
-        else:
-            self._engine.execute("CREATE OR REPLACE TABLE befores (c BIGINT, w BIGINT, before BIGINT)")
         if probes:
-            self._run("hops")
-            while self._value("SELECT count(*) FROM hops SEMI JOIN hops AS far ON hops.up = far.w"):
-                self._run("follow")
+            self._run("nodes")
+            while self._value("SELECT count(*) FROM nodes"):
+                self._run("step")
             self._run("resolve")
-            self._run("torn")
-            cut = self._value("SELECT key FROM torn")
-            if cut is not None:
-                return cut, True
         for name in ("idle", "lasting", "joined", "made", "close"):
             self._run(name)
         if forks:

@@ -33,7 +33,7 @@ CREATE VIEW timeline (
     path_bytes,
     -- offset in the file, 0 without one [bytes]
     offset_bytes,
-    -- what made it: a call, exec, fork, page fault (the stack), baseline or resync (a reading of /proc/PID/maps)
+    -- what made it: a call, exec, fork, stack growth, baseline or resync (a reading of /proc/PID/maps), or not seen
     cause,
     -- table that holds the event that made it
     cause_table,

@@ -1,7 +1,7 @@
 -- What the other files share: the causes of a change, and how addresses become pages and paths become text.
 CREATE TYPE cause AS ENUM (
     'mmap', 'munmap', 'mprotect', 'pkey_mprotect', 'remap_file_pages', 'mremap', 'brk', 'shmat', 'shmdt', 'madvise',
-    'io_setup', 'io_destroy', 'map_shadow_stack', 'prctl', 'fork', 'exec', 'exit', 'page fault', 'baseline', 'resync'
+    'io_setup', 'io_destroy', 'map_shadow_stack', 'prctl', 'fork', 'exec', 'exit', 'stack growth', 'not seen', 'baseline', 'resync'
 );
 -- what a write does to its pages: see 40_writes.sql
 CREATE TYPE source AS ENUM ('vmas', 'syscalls', 'tasks', 'maps');

@@ -16,7 +16,7 @@ CREATE TABLE records (
     look,
     -- what to take from a page's number to get its offset in the file; 0 without a file [pages]
     base,
-    -- what made it: a call, exec, or page fault
+    -- what made it: a call, exec, stack growth (a page fault), or something not seen
     cause,
     -- entry of that call [ns, CLOCK_MONOTONIC]
     call_ns,
@@ -33,7 +33,8 @@ WITH placed AS (
     SELECT
         users.space, vmas.tid, ts_ns::BIGINT AS ts_ns, ("start" >> 12)::BIGINT AS lo, ("end" >> 12)::BIGINT AS hi, look,
         if(vmas.inode = 0 AND vmas.dev = 0, 0, ("start" >> 12)::BIGINT - pgoff::BIGINT) AS base,
-        flags & 262144 <> 0 AS huge -- MAP_HUGETLB: the length was rounded up further
+        flags & 262144 <> 0 AS huge, -- MAP_HUGETLB: the length was rounded up further
+        flags & 256 <> 0 AS grows -- MAP_GROWSDOWN
     FROM vmas
     JOIN seen USING (perms, dev, inode, generation, path_bytes)
     ASOF JOIN users ON vmas.pid = users.pid AND vmas.ts_ns >= users.from_ns
@@ -73,7 +74,7 @@ changed AS (
 )
 SELECT
     space, tid, ts_ns, lo, hi, look, base,
-    CASE WHEN in_exec THEN 'exec' WHEN in_call THEN call ELSE 'page fault' END,
+    CASE WHEN in_exec THEN 'exec' WHEN in_call THEN call WHEN grows THEN 'stack growth' ELSE 'not seen' END,
     if(in_call, enter_ns, NULL), if(in_call, exit_ns, NULL), if(in_call, flags, NULL),
     if(from_page < to_page AND (in_exec OR huge OR first_page IS NOT NULL), from_page, NULL),
     if(from_page < to_page AND (in_exec OR huge OR first_page IS NOT NULL), to_page, NULL)

@@ -36,4 +36,19 @@ WHERE call IN ('shmdt', 'io_destroy') AND done
 UNION ALL
 SELECT space, ts_ns * 8 + 6, from_page, to_page, 'the program headers of the executed file are not known', ts_ns, tid
 FROM images_at_exec
-WHERE NOT known;
+WHERE NOT known
+UNION ALL
+SELECT
+    races.space, greatest(ordered.key, coalesce(other_ns * 8 + 4, other.key)) + 3, lo, hi,
+    format('the order of {} and {} by two threads at once is not known', removals.cause, races.other), removals.exit_ns, removals.tid
+FROM races
+JOIN removals USING (id)
+JOIN ordered USING (id)
+LEFT JOIN ordered AS other ON races.other_id = other.id
+WHERE verdict = 'unknown'
+UNION ALL
+-- what was moved can have been read at its old place, or at its new one, or at none
+SELECT moves.space, greatest(key + 2, readings.end_ns * 8 + 8), put_lo, put_hi, 'moved while the maps were being read', moves.exit_ns, moves.tid
+FROM (FROM removals JOIN ordered USING (id) WHERE source IS NOT NULL) AS moves
+ASOF JOIN readings ON moves.space = readings.space AND moves.exit_ns >= readings.begin_ns
+WHERE readings.end_ns >= moves.enter_ns;

@@ -12,7 +12,7 @@ CREATE TABLE writes (
     -- clear; set; copy: what the probe of the same link found, moved; probe: a look at what stands there; clear attach:
     -- clear what is still where shmat put it; fork: a look at everything, for the address space that is `link`
     kind,
-    -- whether it counts only where it changes something
+    -- whether it counts only where it changes something; copy: whether it can be of several mappings, with gaps left as they are
     soft,
     -- layer 0: number of the look; layer 2: of the suspicion
     look,
@@ -50,7 +50,7 @@ removed AS (
     FROM moments WHERE take_lo IS NOT NULL
 ),
 moved AS (
-    SELECT space, key, put_lo, put_hi, 'copy'::kind, false, NULL::INTEGER, delta, id, cause, 'syscalls', enter_ns, tid, enter_ns
+    SELECT space, key, put_lo, put_hi, 'copy'::kind, several_hi IS NOT NULL, NULL::INTEGER, delta, id, cause, 'syscalls', enter_ns, tid, enter_ns
     FROM moments WHERE source IS NOT NULL
     UNION ALL
     SELECT space, key - 1, source, several_hi, 'probe', false, NULL, delta, id, cause, 'syscalls', enter_ns, tid, enter_ns
@@ -107,17 +107,17 @@ doubted(space) AS (
 SELECT space * 4, * EXCLUDE (space) FROM layer0
 UNION ALL
 SELECT
-    space * 4 + 1, key, lo, hi, if(kind IN ('set', 'clear', 'clear attach'), 'clear', kind)::kind, false, NULL, base, link, cause, source, event_ns, tid, call_ns
+    space * 4 + 1, key, lo, hi, if(kind IN ('set', 'clear', 'clear attach'), 'clear', kind)::kind, soft, NULL, base, link, cause, source, event_ns, tid, call_ns
 FROM layer0 SEMI JOIN advised USING (space)
 -- a change of protection leaves the advice as it was
-WHERE NOT soft AND NOT (kind = 'set' AND cause IN ('mprotect', 'pkey_mprotect'))
+WHERE (NOT soft OR kind = 'copy') AND NOT (kind = 'set' AND cause IN ('mprotect', 'pkey_mprotect'))
 UNION ALL
 SELECT space * 4 + 1, key, lo, hi, kind, false, 0, 0, NULL, 'madvise', 'syscalls', enter_ns, tid, enter_ns FROM advised
 UNION ALL
 SELECT
-    space * 4 + 2, key, lo, hi, if(kind IN ('set', 'clear', 'clear attach'), 'clear', kind)::kind, false, NULL, base, link, cause, source, event_ns, tid, call_ns
+    space * 4 + 2, key, lo, hi, if(kind IN ('set', 'clear', 'clear attach'), 'clear', kind)::kind, soft, NULL, base, link, cause, source, event_ns, tid, call_ns
 FROM layer0 SEMI JOIN doubted USING (space)
-WHERE NOT soft
+WHERE NOT soft OR kind = 'copy'
 UNION ALL
 SELECT readings.space * 4 + 2, end_ns * 8 + 7, 0, 1::BIGINT << 51, 'clear', false, NULL, NULL, NULL, cause, 'maps', begin_ns, pid, NULL
 FROM readings SEMI JOIN doubted USING (space)

@@ -1,4 +1,5 @@
 -- Between which pages does anything change? From each edge to the next lies a cell: every write covers whole cells.
+-- Where several mappings are moved at once, the edges between them move along.
 CREATE OR REPLACE TABLE edges (
     -- number of the cell that begins here
     c,
@@ -7,9 +8,16 @@ CREATE OR REPLACE TABLE edges (
     -- page [pages]
     page
 ) AS
-SELECT row_number() OVER (ORDER BY plane, page), plane, page
-FROM (
+WITH RECURSIVE
+moves AS (
+    SELECT DISTINCT plane, lo, hi, base AS delta FROM ranked WHERE kind = 'probe' AND hi IS NOT NULL
+),
+places(plane, page) AS (
     SELECT plane, lo AS page FROM ranked WHERE kind <> 'fork'
     UNION
     SELECT plane, hi FROM ranked WHERE hi IS NOT NULL
-);
+    UNION
+    SELECT places.plane, page + delta
+    FROM places JOIN moves ON places.plane = moves.plane AND page > lo AND page < hi
+)
+SELECT row_number() OVER (ORDER BY plane, page), plane, page FROM places;

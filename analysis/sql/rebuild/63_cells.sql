@@ -6,3 +6,28 @@ CREATE OR REPLACE TABLE cells (
     w
 ) AS
 SELECT unnest(range(first, past)), w FROM spans WHERE kind <> 'fork';
+-- Empty where nothing depends on what was there (64_befores.sql, 65_nodes.sql fill them).
+CREATE OR REPLACE TABLE befores (
+    -- cell
+    c BIGINT,
+    -- rank of the write that depends on it
+    w BIGINT,
+    -- rank of the write before it, null if there was none
+    before BIGINT
+);
+CREATE OR REPLACE TABLE carried (
+    -- cell of a copy of several mappings; 0 for a copy of one
+    c BIGINT,
+    -- rank of the copy, or of what it is a copy of
+    w BIGINT,
+    -- whether anything stands there now
+    there BOOLEAN,
+    -- number of its look (see writes)
+    look INTEGER,
+    -- what to take from a page's number to get its offset in the file; 0 without a file [pages]
+    base BIGINT,
+    -- whether it is of a file
+    file BOOLEAN,
+    -- whether the copy changed the cell
+    moved BOOLEAN
+);

@@ -7,16 +7,16 @@ CREATE OR REPLACE TABLE befores (
     -- rank of the write before it, null if there was none
     before
 ) AS
-WITH asking AS (
-    SELECT DISTINCT c FROM cells JOIN spans USING (w) WHERE soft OR kind IN ('probe', 'clear attach')
+WITH touching AS (
+    SELECT c, w, kind, soft OR kind IN ('probe', 'clear attach') AS asks
+    FROM cells JOIN spans USING (w)
 )
 SELECT c, w, before
 FROM (
     SELECT
-        c, w, soft OR kind IN ('probe', 'clear attach') AS asks,
+        c, w, asks,
         last_value(CASE WHEN kind IN ('set', 'copy', 'clear') THEN w END IGNORE NULLS)
             OVER (PARTITION BY c ORDER BY w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-    FROM cells SEMI JOIN asking USING (c)
-    JOIN spans USING (w)
+    FROM touching SEMI JOIN (FROM touching WHERE asks) AS asking USING (c)
 )
 WHERE asks;

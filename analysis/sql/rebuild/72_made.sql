@@ -17,9 +17,9 @@ CREATE OR REPLACE TABLE made (
     -- rank of the write that ended it, null if it stands at the end of the slice
     ended_by
 ) AS
-SELECT ranked.plane, ranked.key, low.page, high.page, look, base, cause, source, event_ns, tid, call_ns, ended_by
+SELECT ranked.plane, ranked.key, low.page, high.page, coalesce(joined.look, ranked.look), coalesce(joined.base, ranked.base), cause, source, event_ns, tid, call_ns, ended_by
 FROM joined
 JOIN ranked USING (w)
 JOIN edges AS low ON joined.first = low.c
 JOIN edges AS high ON joined.past = high.c
-WHERE kind IN ('set', 'copy');
+WHERE kind IN ('set', 'copy') AND coalesce(there, true);

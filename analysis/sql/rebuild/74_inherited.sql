@@ -33,11 +33,18 @@ standing AS (
     )
 ),
 runs AS (
-    SELECT w, before, min(c) AS first, max(c) + 1 AS past
-    FROM (SELECT w, before, c, c - row_number() OVER (PARTITION BY w, before ORDER BY c) AS run FROM standing WHERE asks AND before IS NOT NULL)
-    GROUP BY w, before, run
+    SELECT w, before, look, base, min(c) AS first, max(c) + 1 AS past
+    FROM (
+        SELECT standing.w, before, standing.c, look, base,
+            standing.c - row_number() OVER (PARTITION BY standing.w, before, look, base ORDER BY standing.c) AS run
+        FROM standing LEFT JOIN carried ON standing.c = carried.c AND before = carried.w
+        WHERE asks AND before IS NOT NULL AND coalesce(there, true)
+    )
+    GROUP BY w, before, look, base, run
 )
-SELECT stood.plane, fork.link, fork.key, low.page, high.page, stood.look, stood.base, fork.event_ns, fork.tid
+SELECT
+    stood.plane, fork.link, fork.key, low.page, high.page, coalesce(runs.look, stood.look), coalesce(runs.base, stood.base),
+    fork.event_ns, fork.tid
 FROM runs
 JOIN ranked AS fork ON runs.w = fork.w
 JOIN ranked AS stood ON runs.before = stood.w AND stood.kind IN ('set', 'copy')

@@ -1,0 +1,86 @@
+-- Which removals overlapped another thread's change of the same pages, and can it be told which came first?
+-- What the kernel placed itself was free, so it came after what was there was taken. A change of protection needs
+-- its pages, so it came before they were taken, which the removal's return says anyway.
+CREATE TABLE races (
+    -- number of the removal
+    id,
+    -- before: the removal came first; unknown: it cannot be told, for MAP_FIXED takes what is there
+    verdict,
+    -- time of the other's record, null if it is a removal too [ns, CLOCK_MONOTONIC]
+    other_ns,
+    -- number of the other removal
+    other_id,
+    -- address space in which the outcome is doubtful
+    space,
+    -- first page in question [pages]
+    lo,
+    -- first page past them [pages]
+    hi,
+    -- what the other was
+    other
+) AS
+WITH
+many AS (
+    SELECT space
+    FROM (SELECT space, tid FROM removals UNION ALL SELECT space, tid FROM records)
+    GROUP BY space
+    HAVING min(tid) <> max(tid) AND space IN (SELECT space FROM removals)
+),
+events AS (
+    SELECT space, tid, enter_ns AS since, exit_ns AS until, id, NULL::BIGINT AS from_page, NULL::BIGINT AS to_page, '' AS place, cause::VARCHAR AS cause, NULL::BIGINT AS copy
+    FROM removals SEMI JOIN many USING (space)
+    UNION ALL
+    SELECT space, tid, ts_ns, ts_ns, NULL, from_page, to_page, CASE
+            WHEN (cause = 'mmap' AND flags & 16 <> 0 AND flags & 1048576 = 0) OR (cause = 'shmat' AND flags & 16384 <> 0) OR cause = 'brk' THEN 'given'
+            WHEN cause IN ('mmap', 'shmat', 'io_setup', 'map_shadow_stack') THEN 'chosen'
+            ELSE 'kept'
+        END, cause::VARCHAR, NULL
+    FROM records SEMI JOIN many USING (space)
+    WHERE from_page IS NOT NULL
+    UNION ALL
+    SELECT parent, parent_tid, from_ns, from_ns, NULL, 0, 1::BIGINT << 51, 'copied', 'fork', space
+    FROM lives
+    WHERE began = 'fork' AND parent IN (FROM many)
+),
+ranked AS (
+    SELECT *, row_number() OVER (ORDER BY space, since, until) AS rank,
+        count(*) OVER (PARTITION BY space ORDER BY since RANGE BETWEEN CURRENT ROW AND (until - since) FOLLOWING) AS inside
+    FROM events
+),
+pairs AS (
+    SELECT one.id, one.tid, one.space, unnest(range(rank + 1, rank + inside)) AS other
+    FROM ranked AS one
+    WHERE id IS NOT NULL AND inside > 1
+),
+met AS (
+    SELECT pairs.id, other.id AS other_id, other.since AS other_ns, other.from_page, other.to_page, other.place, other.cause, other.copy
+    FROM pairs JOIN ranked AS other ON pairs.other = other.rank AND pairs.space = other.space AND pairs.tid <> other.tid
+),
+either_way AS (
+    SELECT id, other_id FROM met WHERE other_id IS NOT NULL
+    UNION
+    SELECT other_id, id FROM met WHERE other_id IS NOT NULL
+)
+SELECT
+    id, CASE WHEN place = 'chosen' THEN 'before' ELSE 'unknown' END, other_ns, NULL, coalesce(copy, space),
+    greatest(take_lo, from_page), least(take_hi, to_page), met.cause
+FROM met JOIN removals USING (id)
+WHERE place IN ('chosen', 'given', 'copied') AND take_lo < to_page AND take_hi > from_page
+UNION ALL
+SELECT
+    id, CASE WHEN place = 'kept' THEN 'before' ELSE 'unknown' END, other_ns, NULL, coalesce(copy, space),
+    greatest(put_lo, from_page), least(put_hi, to_page), met.cause
+FROM met JOIN removals USING (id)
+WHERE place IN ('kept', 'given', 'copied') AND put_lo < to_page AND put_hi > from_page
+UNION ALL
+-- taken, then given to an mremap; with MREMAP_FIXED that is not known
+SELECT
+    taker.id, CASE WHEN mover.flags & 2 = 0 THEN 'before' ELSE 'unknown' END, NULL, mover.id, taker.space,
+    greatest(taker.take_lo, mover.put_lo), least(taker.take_hi, mover.put_hi), 'mremap'
+FROM either_way JOIN removals AS taker USING (id) JOIN (SELECT id AS other_id, * FROM removals) AS mover USING (other_id)
+WHERE taker.take_lo < mover.put_hi AND taker.take_hi > mover.put_lo
+UNION ALL
+-- moved away, then taken: moving needs the pages
+SELECT mover.id, 'before', NULL, taker.id, mover.space, NULL, NULL, 'munmap'
+FROM either_way JOIN removals AS mover USING (id) JOIN (SELECT id AS other_id, * FROM removals) AS taker USING (other_id)
+WHERE mover.source IS NOT NULL AND taker.source IS NULL AND mover.take_lo < taker.take_hi AND mover.take_hi > taker.take_lo;

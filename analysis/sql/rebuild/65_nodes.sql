@@ -1,0 +1,51 @@
+-- Where does each copy come from? Of one mapping, moved or extended, the first page tells; where several can have been
+-- moved at once each cell has an origin of its own, and a gap leaves what was there.
+CREATE OR REPLACE TABLE nodes (
+    -- cell of a copy of several mappings; 0 for a copy of one
+    c,
+    -- rank of the copy
+    w,
+    -- the same of what it copies; 0, 0 if nothing stood there
+    from_c, from_w,
+    -- a copy of several: the same of what it leaves where there is a gap; else null
+    left_c, left_w,
+    -- pages between copy and origin [pages]
+    shift,
+    -- whether a gap, that is nothing to copy, can be: else a record was lost
+    gap
+) AS
+WITH pairs AS (
+    SELECT copy.w, probe.w AS probe, copy.plane, copy.soft AS several, copy.base AS delta
+    FROM ranked AS copy
+    JOIN ranked AS probe ON copy.plane = probe.plane AND copy.link = probe.link AND copy.kind = 'copy' AND probe.kind = 'probe'
+),
+sources AS (
+    SELECT 0::BIGINT AS c, pairs.w, probe, plane, several, spans.first AS source, delta
+    FROM pairs JOIN spans ON spans.w = pairs.probe
+    WHERE NOT several
+    UNION ALL
+    SELECT cells.c, pairs.w, probe, pairs.plane, several, source.c, delta
+    FROM pairs
+    JOIN cells ON cells.w = pairs.w
+    JOIN edges AS target ON target.c = cells.c
+    ASOF JOIN edges AS source ON pairs.plane = source.plane AND target.page - delta >= source.page
+    WHERE several
+)
+SELECT
+    sources.c, sources.w,
+    if(origin.several, source, 0), coalesce(origin.w, 0),
+    CASE WHEN sources.several AND plane % 4 = 0 THEN if(stood.several, sources.c, 0) END,
+    CASE WHEN sources.several AND plane % 4 = 0 THEN coalesce(stood.w, 0) END,
+    delta, plane % 4 <> 0 OR sources.several
+FROM sources
+LEFT JOIN befores ON befores.w = probe AND befores.c = source
+LEFT JOIN (SELECT w, kind = 'copy' AND soft AS several FROM ranked) AS origin ON befores.before = origin.w
+LEFT JOIN befores AS under ON under.w = sources.w AND under.c = sources.c
+LEFT JOIN (SELECT w, kind = 'copy' AND soft AS several FROM ranked) AS stood ON under.before = stood.w;
+-- what is known from the start
+INSERT INTO carried
+SELECT 0, w, kind = 'set', look, base, plane % 4 = 0 AND (inode <> 0 OR dev <> 0), true
+FROM ranked LEFT JOIN looks USING (look)
+WHERE kind IN ('set', 'clear') AND w IN (SELECT from_w FROM nodes UNION ALL SELECT left_w FROM nodes)
+UNION ALL
+SELECT 0, 0, false, 0, 0, false, true;
