@@ -6,11 +6,14 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.fidelity.workloads import Workload, members
 from tests.support.recordings import record_host
+from tests.support.workloads import build
 
 __all__ = ["record"]
 
@@ -23,7 +26,7 @@ def record(workload: Workload, directory: Path, seed: int, seconds: float | None
     chance = random.Random(seed)
     capture, place = directory / "capture", directory / "work"
     place.mkdir(parents=True)
-    with record_host(capture, "--checkpoint-every", "1s", "--freeze"):
+    with _some_32bit_process(directory), record_host(capture, "--checkpoint-every", "1s", "--freeze"):
         leader = workload.start(place, seed)
         try:
             _disturb(leader.pid, chance, seconds or workload.seconds, workload.settles)
@@ -37,6 +40,23 @@ def record(workload: Workload, directory: Path, seed: int, seconds: float | None
     _end(leader.pid)
     leader.wait()
     return capture, held
+
+
+@contextlib.contextmanager
+def _some_32bit_process(directory: Path) -> Iterator[None]:
+    """With one there from the start, 32-bit calls are recorded from the start: no first ones are lost."""
+    settled = directory / "settled"
+    settled.mkdir()
+    process = subprocess.Popen(
+        [build("everycause", 32), "alone", "1", "20", "map"], cwd=settled, stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout
+        process.stdout.readline()
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _disturb(session: int, chance: random.Random, seconds: float, settles: bool) -> None:

@@ -110,7 +110,7 @@ WORKLOADS: dict[str, Workload] = {
         *(
             Workload(f"everycause-{mode}-{bits}", _everycause(mode, rounds, bits), 20, ("gcc",), settles=True)
             for bits in (64, 32)
-            for mode, rounds in (("alone", 20_000), ("race", 20_000), ("tree", 8_000))
+            for mode, rounds in (("alone", 6_000), ("race", 20_000), ("tree", 4_000))
         ),
     )
 }
