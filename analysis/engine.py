@@ -260,9 +260,9 @@ class Engine:
                     yield item
             finally:
                 given_up.set()
-                if worker.is_alive():
+                while worker.is_alive():  # an interrupt that comes before the query has begun is forgotten
                     self._connection.interrupt()
-                    worker.join()
+                    worker.join(0.1)
 
     def statements(self, sql: str) -> list[duckdb.Statement]:
         """The statements of a user's text. Raises UsageError for text that is no SQL, or does more than read."""

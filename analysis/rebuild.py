@@ -135,9 +135,9 @@ class Rebuild:
     def _level(self, since: int) -> int | None:
         for name in ("ranked", "edges", "spans"):
             self._run(name)
-        [(cells, special, probes, forks)] = self._engine.execute(
+        [(cells, special, followed, forks)] = self._engine.execute(
             "SELECT coalesce(sum(past - first), 0), count_if(soft OR kind IN ('probe', 'clear attach')), "
-            "count_if(kind = 'probe'), count_if(kind = 'fork') FROM spans"
+            "count_if(kind IN ('probe', 'clear attach')), count_if(kind = 'fork') FROM spans"
         )
         if cells > self._slice_cells:
             half = self._value("SELECT quantile_disc(key, 0.5) FROM slice")
@@ -146,7 +146,7 @@ class Rebuild:
         self._run("cells")
         if special:
             self._run("befores")
-        if probes:
+        if followed:
             self._run("nodes")
             while self._value("SELECT count(*) FROM nodes"):
                 self._run("step")

@@ -212,7 +212,13 @@ def test_a_signal_ends_a_long_query_and_leaves_nothing_behind(
     folder.mkdir()
     environment = {**_environment(tmp_path), "TMPDIR": str(folder)}
     command = [*_ANALYZE, "sql", str(capture), "-q", _ENDLESS]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    ) as running:
         deadline = time.monotonic() + 30
         while not any(folder.iterdir()) and time.monotonic() < deadline:
             time.sleep(0.02)

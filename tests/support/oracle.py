@@ -86,8 +86,10 @@ class Kernel:
     def __init__(self) -> None:
         self.now_ns = START_NS + 1000
         self.rows: dict[str, list[dict[str, Any]]] = {
-            name: [] for name in ("syscalls", "vmas", "tasks", "maps", "losses")
+            name: [] for name in ("syscalls", "vmas", "tasks", "maps", "losses", "images")
         }
+        code = {"type": 1, "flags": 5, "offset": 0, "vaddr": 0, "filesz": PAGE, "memsz": PAGE, "align": PAGE}  # PT_LOAD
+        self.rows["images"].append({"dev": 8, "inode": 90, "path": b"/bin/program", "segments": [code]})
         self.spaces: dict[int, Space] = {}
         self.threads: list[Thread] = []
         self.states: list[tuple[int, int, int, dict[int, Page]]] = []
@@ -365,7 +367,37 @@ class Kernel:
         ret = 0 if len(pages) == count else -12
         self._call(thread, enter, 0, "madvise", ret, addr=first * PAGE, size=count * PAGE, op=10 if dont else 11)
 
+    def fault(self, thread: Thread, page: int) -> None:
+        """A page fault below a MAP_GROWSDOWN mapping, here any private anonymous one, makes it grow by a page."""
+        self._step(thread)
+        space = self.spaces[thread.pid]
+        if page in space.pages or space.pages.get(page + 1) != Page("rw-p"):
+            return
+        space.pages[page] = Page("rw-p")
+        self._record(thread, page, page + 1)
+        self.rows["vmas"][-1]["flags"] = 0x100
+        thread.free_ns = self.now_ns
+        self.settle(thread)
+
     # -- the recorder -----------------------------------------------------------------------
+
+    def lose(self, thread: Thread, duration_ns: int) -> None:
+        """From now on records are lost for so long: `forget` takes them away."""
+        self._step(thread)
+        self.rows["losses"].append(
+            {
+                "source": "sideband", "cpu": 0, "from_ns": self.now_ns, "to_ns": self.now_ns + duration_ns,
+                "cause": "ring full",
+            }
+        )  # fmt: skip
+
+    def forget(self) -> None:
+        """Take away what was lost: every record of a time between the two ends of a loss."""
+        gaps = [(loss["from_ns"], loss["to_ns"]) for loss in self.rows["losses"]]
+        for table, time in (("syscalls", "ts_exit_ns"), ("vmas", "ts_ns"), ("tasks", "ts_ns")):
+            self.rows[table] = [
+                row for row in self.rows[table] if not any(since <= row[time] <= until for since, until in gaps)
+            ]
 
     def read(self, thread: Thread, reason: str) -> None:
         """The maps are read at one instant, somewhere within the time the reading takes."""

@@ -16,9 +16,9 @@ CREATE OR REPLACE TABLE befores (
     before BIGINT
 );
 CREATE OR REPLACE TABLE carried (
-    -- cell of a copy of several mappings; 0 for a copy of one
+    -- cell of a copy of several mappings, or of a shmdt; 0 for a copy of one
     c BIGINT,
-    -- rank of the copy, or of what it is a copy of
+    -- rank of the write, or of what it is a copy of
     w BIGINT,
     -- whether anything stands there now
     there BOOLEAN,
@@ -28,6 +28,6 @@ CREATE OR REPLACE TABLE carried (
     base BIGINT,
     -- whether it is of a file
     file BOOLEAN,
-    -- whether the copy changed the cell
+    -- whether the write changed the cell
     moved BOOLEAN
 );

@@ -15,7 +15,7 @@ SELECT c, w, before
 FROM (
     SELECT
         c, w, asks,
-        last_value(CASE WHEN kind IN ('set', 'copy', 'clear') THEN w END IGNORE NULLS)
+        last_value(CASE WHEN kind IN ('set', 'copy', 'clear', 'clear attach') THEN w END IGNORE NULLS)
             OVER (PARTITION BY c ORDER BY w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
     FROM touching SEMI JOIN (FROM touching WHERE asks) AS asking USING (c)
 )

@@ -1,9 +1,10 @@
 -- Where does each copy come from? Of one mapping, moved or extended, the first page tells; where several can have been
--- moved at once each cell has an origin of its own, and a gap leaves what was there.
+-- moved at once each cell has an origin of its own, and a gap leaves what was there. What a shmdt clears depends on what
+-- stands there too, so it is followed in the same way: as a copy of what was there, unless that is the segment.
 CREATE OR REPLACE TABLE nodes (
-    -- cell of a copy of several mappings; 0 for a copy of one
+    -- cell of a copy of several mappings, or of a shmdt; 0 for a copy of one
     c,
-    -- rank of the copy
+    -- rank of the write
     w,
     -- the same of what it copies; 0, 0 if nothing stood there
     from_c, from_w,
@@ -12,9 +13,15 @@ CREATE OR REPLACE TABLE nodes (
     -- pages between copy and origin [pages]
     shift,
     -- whether a gap, that is nothing to copy, can be: else a record was lost
-    gap
+    gap,
+    -- a shmdt: look and base (see writes) of what it clears; else null
+    attach_look, attach_base
 ) AS
-WITH pairs AS (
+WITH
+each_cell AS (
+    SELECT w, (kind = 'copy' AND soft) OR kind = 'clear attach' AS several FROM ranked
+),
+pairs AS (
     SELECT copy.w, probe.w AS probe, copy.plane, copy.soft AS several, copy.base AS delta
     FROM ranked AS copy
     JOIN ranked AS probe ON copy.plane = probe.plane AND copy.link = probe.link AND copy.kind = 'copy' AND probe.kind = 'probe'
@@ -36,12 +43,17 @@ SELECT
     if(origin.several, source, 0), coalesce(origin.w, 0),
     CASE WHEN sources.several AND plane % 4 = 0 THEN if(stood.several, sources.c, 0) END,
     CASE WHEN sources.several AND plane % 4 = 0 THEN coalesce(stood.w, 0) END,
-    delta, plane % 4 <> 0 OR sources.several
+    delta, plane % 4 <> 0 OR sources.several, NULL::INTEGER, NULL::BIGINT
 FROM sources
 LEFT JOIN befores ON befores.w = probe AND befores.c = source
-LEFT JOIN (SELECT w, kind = 'copy' AND soft AS several FROM ranked) AS origin ON befores.before = origin.w
+LEFT JOIN each_cell AS origin ON befores.before = origin.w
 LEFT JOIN befores AS under ON under.w = sources.w AND under.c = sources.c
-LEFT JOIN (SELECT w, kind = 'copy' AND soft AS several FROM ranked) AS stood ON under.before = stood.w;
+LEFT JOIN each_cell AS stood ON under.before = stood.w
+UNION ALL
+SELECT befores.c, befores.w, if(stood.several, befores.c, 0), coalesce(stood.w, 0), NULL, NULL, 0, true, look, base
+FROM befores
+JOIN (FROM ranked WHERE kind = 'clear attach') AS ranked ON befores.w = ranked.w
+LEFT JOIN each_cell AS stood ON befores.before = stood.w;
 -- what is known from the start
 INSERT INTO carried
 SELECT 0, w, kind = 'set', look, base, plane % 4 = 0 AND (inode <> 0 OR dev <> 0), true

@@ -17,9 +17,7 @@ LEFT JOIN looks AS new ON ranked.look = new.look
 LEFT JOIN looks AS old ON stood.look = old.look
 WHERE CASE
     WHEN ranked.kind = 'probe' THEN true
-    WHEN ranked.kind = 'copy' THEN false
-    WHEN ranked.kind = 'clear attach' THEN
-        NOT coalesce(stood.kind = 'set' AND old.inode = new.inode AND old.dev = new.dev AND stood.base = ranked.base, false)
+    WHEN ranked.kind IN ('copy', 'clear attach') THEN false -- see carried
     WHEN ranked.kind = 'clear' THEN NOT coalesce(stood.kind = 'set', false)
     ELSE coalesce(stood.kind = 'set' AND old.alike = new.alike AND stood.base = ranked.base, false)
 END
