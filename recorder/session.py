@@ -140,6 +140,8 @@ class Recording:
         self._handed_over = time.monotonic()
         self._sideband_records = 0
         self._drained = dict.fromkeys(self._probes.rings, 0)
+        self._looked_ns = 0  # when the rings were last looked at
+        self._stopped_ns: int | None = None  # when recording ended
         self._resync = Resync(self._live_targets)
         self._warned_at = 0.0
         self._lost_untold = 0
@@ -201,6 +203,7 @@ class Recording:
             self._end_readings()
         finally:
             outcome.wall_s = (time.monotonic_ns() - self._started_ns) / 1e9
+            self._stopped_ns = time.monotonic_ns()
             self._probes.stop()
             self._perf.disable()
             time.sleep(0.001)  # a program that is running still makes its record
@@ -298,7 +301,9 @@ class Recording:
         self._look_for_losses()
         if (due := self._resync.due()) is not None:
             self._observer.read_maps(*due)
-        self._batch.drained_to_ns = before_ns
+        # what was stamped just before this look may have come to the ring just after it: the look before is what counts
+        self._batch.drained_to_ns = min(self._looked_ns, self._stopped_ns or self._looked_ns)
+        self._looked_ns = before_ns
         if time.monotonic() - self._handed_over >= HAND_OVER_S:
             self._hand_over()
         return sum(self._drained.values()) != taken_before

@@ -204,6 +204,11 @@ def test_what_goes_wrong_is_said_with_its_own_status(
     assert "Traceback" not in done.stderr
 
 
+def _heed_interrupts() -> None:
+    """A background job of a shell ignores SIGINT, and what it starts does too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_long_query_and_leaves_nothing_behind(
     tmp_path: Path, capture: Path, number: signal.Signals, status: int
@@ -217,7 +222,7 @@ def test_a_signal_ends_a_long_query_and_leaves_nothing_behind(
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+        preexec_fn=_heed_interrupts,
     ) as running:
         deadline = time.monotonic() + 30
         while not any(folder.iterdir()) and time.monotonic() < deadline:
@@ -270,7 +275,7 @@ def test_the_prompt_completes_runs_recovers_and_keeps_history(tmp_path: Path, ca
     termios.tcsetwinsize(end, (24, 200))
     with subprocess.Popen(
         [*_ANALYZE, "sql", str(capture)],
-        stdin=end, stdout=end, stderr=end, start_new_session=True,
+        stdin=end, stdout=end, stderr=end, start_new_session=True, preexec_fn=_heed_interrupts,
         env=_environment(tmp_path) | {"TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
     ) as running:  # fmt: skip
         try:

@@ -136,15 +136,12 @@ def compare(kernel: Kernel, found: Found) -> tuple[list[str], int, int]:
     truths: dict[int, list[tuple[int, int, dict[int, Page]]]] = defaultdict(list)
     for at_ns, number, pid, pages in kernel.states:
         truths[number].append((at_ns, pid, pages))
-    busy = defaultdict(list)
-    for call in kernel.rows["syscalls"]:
-        busy[call["mm"]].append((call["ts_enter_ns"], call["ts_exit_ns"]))
     users = [(user, each) for each in found["spaces_found"] for user in each["users"]]
     wrong, looked, possible = [], 0, 0
     for number, states in truths.items():
         times = [at_ns for at_ns, _, _ in states]
-        for instant in sorted(set(times) | {until for _, until in busy[number]}):
-            if any(since <= instant < until for since, until in busy[number]):
+        for instant in sorted(set(times) | {until for _, until in kernel.busy[number]}):
+            if any(since <= instant < until for since, until in kernel.busy[number]):
                 continue
             at_ns, pid, truth = states[bisect_right(times, instant) - 1]
             mine = [each for user, each in users if user["pid"] == pid and _during(user, at_ns)]
@@ -207,10 +204,13 @@ slices = st.sampled_from((4, 11, 1000))
 
 
 @tried
-@given(steps("read"), slices)
-def test_without_races_and_losses_every_page_is_certain_and_true(stream: list[Step], slice_writes: int) -> None:
+@given(steps("read"), slices, st.sampled_from((("advise",), ("move", "several"))))
+def test_without_races_and_losses_every_page_is_certain_and_true(
+    stream: list[Step], slice_writes: int, without: tuple[str, ...]
+) -> None:
+    """What was advised and then moved may be left out by a fork or not: that is said, so not both of them here."""
     kernel = Kernel()
-    play(kernel, stream, overlapping=False)
+    play(kernel, [step for step in stream if step[0] not in without], overlapping=False)
     _, possible = judge(kernel, slice_writes)
     assert possible == 0
 

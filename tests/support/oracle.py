@@ -7,6 +7,7 @@ knows is what the rebuild must find. Page numbers stand for addresses / 4096 thr
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,6 +82,7 @@ class Kernel:
 
     Each method is one thing done by a thread; it takes effect at `now_ns`, which only ever grows. `early` and
     `late` are how far before and after that the call's entry and return lie, so calls of several threads overlap.
+    `states` are how address spaces looked: time, number of the space, process, pages; `busy` the calls of each.
     """
 
     def __init__(self) -> None:
@@ -93,6 +95,7 @@ class Kernel:
         self.spaces: dict[int, Space] = {}
         self.threads: list[Thread] = []
         self.states: list[tuple[int, int, int, dict[int, Page]]] = []
+        self.busy: dict[int, list[tuple[int, int]]] = defaultdict(list)
         self._numbers = iter(range(1, 1 << 30))
         self._pids = iter(range(100, 1 << 20))
 
@@ -111,6 +114,7 @@ class Kernel:
 
     def _call(self, thread: Thread, enter: int, late: int, syscall: str, ret: int, **args: int) -> None:
         thread.free_ns = self.now_ns + 1 + late
+        self.busy[self.spaces[thread.pid].number].append((enter, thread.free_ns))
         self.rows["syscalls"].append(
             {
                 "ts_enter_ns": enter, "ts_exit_ns": thread.free_ns, "pid": thread.pid, "tid": thread.tid,

@@ -3,8 +3,10 @@
 CREATE TABLE breaks (
     -- number of the address space
     space,
-    -- return of the call [ns, CLOCK_MONOTONIC]
+    -- time of the change: of a growing heap's record, else the return of the call [ns, CLOCK_MONOTONIC]
     at_ns,
+    -- return of the call, null where none did it [ns, CLOCK_MONOTONIC]
+    exit_ns,
     -- first page past the break, from then on [pages]
     top,
     -- the same until then, null where it is not known [pages]
@@ -12,11 +14,13 @@ CREATE TABLE breaks (
 ) AS
 WITH RECURSIVE
 told AS (
-    SELECT space, exit_ns AS at_ns, result AS top FROM calls WHERE call = 'brk' AND result > 0
+    SELECT space, if(record_ns >= enter_ns, record_ns, exit_ns) AS at_ns, exit_ns, result AS top
+    FROM (FROM calls WHERE call = 'brk' AND result > 0) AS calls
+    ASOF LEFT JOIN (SELECT tid, ts_ns::BIGINT AS record_ns FROM vmas) AS records ON calls.tid = records.tid AND exit_ns >= record_ns
     UNION ALL
-    SELECT space, exit_ns, page FROM calls WHERE call = 'prctl'
+    SELECT space, exit_ns, NULL, page FROM calls WHERE call = 'prctl'
     UNION ALL
-    SELECT space, begin_ns, max(hi) FROM lines WHERE heap GROUP BY space, begin_ns
+    SELECT space, begin_ns, NULL, max(hi) FROM lines WHERE heap GROUP BY space, begin_ns
 ),
 copies(space, above, at_ns) AS (
     SELECT space, parent, from_ns FROM lives WHERE began = 'fork' AND parent IS NOT NULL AND space IN (SELECT space FROM told)
@@ -30,9 +34,9 @@ inherited AS (
     SELECT copies.space, told.top
     FROM copies ASOF JOIN told ON copies.above = told.space AND copies.at_ns > told.at_ns
 )
-SELECT space, at_ns, top, lag(top) OVER (PARTITION BY space ORDER BY at_ns)
+SELECT space, at_ns, exit_ns, top, lag(top) OVER (PARTITION BY space ORDER BY at_ns)
 FROM (
     FROM told
     UNION ALL
-    SELECT inherited.space, lives.from_ns, inherited.top FROM inherited JOIN lives USING (space)
+    SELECT inherited.space, lives.from_ns, NULL, inherited.top FROM inherited JOIN lives USING (space)
 );

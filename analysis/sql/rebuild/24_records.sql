@@ -55,7 +55,7 @@ asked AS (
             WHEN call IN ('shmat', 'io_setup') THEN 1::BIGINT << 51
         END AS last_page
     FROM calls
-    LEFT JOIN breaks ON calls.call = 'brk' AND calls.space = breaks.space AND calls.exit_ns = breaks.at_ns
+    LEFT JOIN breaks ON calls.call = 'brk' AND calls.space = breaks.space AND calls.exit_ns = breaks.exit_ns
 ),
 matched AS (
     SELECT

@@ -55,8 +55,8 @@ changes AS (
     FROM calls
     WHERE call = 'munmap' AND done
     UNION ALL
-    SELECT calls.space, tid, enter_ns, exit_ns, call, flags, top, old_top, NULL, NULL, NULL, NULL, NULL, NULL
-    FROM calls JOIN breaks ON calls.space = breaks.space AND calls.exit_ns = breaks.at_ns
+    SELECT calls.space, tid, enter_ns, calls.exit_ns, call, flags, top, old_top, NULL, NULL, NULL, NULL, NULL, NULL
+    FROM calls JOIN breaks ON calls.space = breaks.space AND calls.exit_ns = breaks.exit_ns
     WHERE call = 'brk' AND top < old_top
     UNION ALL
     SELECT

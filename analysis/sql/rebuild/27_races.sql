@@ -73,6 +73,16 @@ SELECT
 FROM met JOIN removals USING (id)
 WHERE place IN ('kept', 'given', 'copied') AND put_lo < to_page AND put_hi > from_page
 UNION ALL
+-- what was put where a move came from can be what was moved; so can a protection, where the pages stay
+SELECT id, 'unknown', other_ns, NULL, space, put_lo, put_hi, met.cause
+FROM met JOIN removals USING (id)
+WHERE source IS NOT NULL AND (place = 'given' OR (place = 'kept' AND take_lo IS NULL))
+    AND source < to_page AND source + (put_hi - put_lo) > from_page
+UNION ALL
+SELECT mover.id, 'unknown', NULL, other.id, mover.space, mover.put_lo, mover.put_hi, 'mremap'
+FROM either_way JOIN removals AS mover USING (id) JOIN (SELECT id AS other_id, * FROM removals) AS other USING (other_id)
+WHERE mover.source < other.put_hi AND mover.source + (mover.put_hi - mover.put_lo) > other.put_lo
+UNION ALL
 -- taken, then given to an mremap; with MREMAP_FIXED that is not known
 SELECT
     taker.id, CASE WHEN mover.flags & 2 = 0 THEN 'before' ELSE 'unknown' END, NULL, mover.id, taker.space,

@@ -11,8 +11,9 @@ CREATE TABLE gaps (
     reason
 ) AS
 WITH RECURSIVE
+-- a call whose record was lost took effect before its return: as long before as calls took here
 lost AS (
-    SELECT from_ns::BIGINT AS from_ns, to_ns::BIGINT AS to_ns,
+    SELECT from_ns::BIGINT - (SELECT coalesce(max(exit_ns - enter_ns), 0) FROM removals) AS from_ns, to_ns::BIGINT AS to_ns,
         format('{} records of {} were lost ({})', coalesce(count::VARCHAR, 'some'), source, cause) AS reason
     FROM losses
     WHERE source IN ('calls', 'threads', 'sideband', 'tasks', 'writer')
@@ -36,6 +37,13 @@ raised AS (
     SELECT space, from_ns, from_ns, if(began = 'fork', 'the process that it is a copy of is not known', 'what was mapped before the recording is not known')
     FROM lives WHERE began IN ('alive', 'unknown') OR (began = 'fork' AND parent IS NULL)
     UNION ALL
+    -- perf tells of an exec before the new mappings, the raw tracepoint after them
+    SELECT space, from_ns, from_ns, 'the beginning of its exec was lost'
+    FROM lives
+    ANTI JOIN (FROM tasks JOIN users USING (pid) WHERE event = 'exec' AND source = 'perf') AS told
+        ON lives.space = told.seg AND lives.from_ns = told.ts_ns
+    WHERE began = 'exec'
+    UNION ALL
     SELECT space, begin_ns, begin_ns, 'mappings changed while they were read' FROM disturbed
 ),
 closed AS (
@@ -54,7 +62,7 @@ inherited(space, from_ns, to_ns, reason) AS (
 ),
 -- overlapping ones are one
 marked AS (
-    SELECT *, from_ns > max(to_ns) OVER before AS opens
+    SELECT *, coalesce(from_ns > max(to_ns) OVER before, true) AS opens
     FROM inherited
     WHERE from_ns < to_ns
     WINDOW before AS (PARTITION BY space ORDER BY from_ns, to_ns ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)

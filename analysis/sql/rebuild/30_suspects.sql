@@ -51,4 +51,10 @@ UNION ALL
 SELECT moves.space, greatest(key + 2, readings.end_ns * 8 + 8), put_lo, put_hi, 'moved while the maps were being read', moves.exit_ns, moves.tid
 FROM (FROM removals JOIN ordered USING (id) WHERE source IS NOT NULL) AS moves
 ASOF JOIN readings ON moves.space = readings.space AND moves.exit_ns >= readings.begin_ns
-WHERE readings.end_ns >= moves.enter_ns;
+WHERE readings.end_ns >= moves.enter_ns
+UNION ALL
+-- advice is followed like mappings are, but not where there were none: where a move of several left a gap
+SELECT lives.space, lives.from_ns * 8 + 8, put_lo, put_hi, 'whether what was moved there is copied by a fork is not known', lives.from_ns, lives.parent_tid
+FROM removals
+JOIN lives ON lives.parent = removals.space AND lives.began = 'fork' AND lives.from_ns >= removals.exit_ns
+WHERE several_hi IS NOT NULL AND removals.space IN (SELECT space FROM calls WHERE call = 'madvise' AND op = 10);
