@@ -1,4 +1,4 @@
-"""What decoded rows call for: files to be named, images to be read, stacks to be fetched."""
+"""What decoded rows call for: files to be named, images and maps to be read, stacks to be fetched."""
 
 from __future__ import annotations
 
@@ -8,23 +8,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recorder.elf import FileMapping
 from recorder.lookup import name_by_path
 from recorder.observer import Observer
 from recorder.probes import Probes
+from recorder.resync import Resync
 from recorder.schema import TABLES, arrow_schema
 
 __all__ = ["FollowUp"]
 
 _HASH = np.uint64(0x9E3779B97F4A7C15)  # any odd number: spreads inode numbers before the device is added
+_MAP_FIXED, _MAP_FIXED_NOREPLACE, _MREMAP_FIXED = 0x10, 0x100000, 2
+_EBADF, _EEXIST = 9, 17  # found before anything is touched
 
 
 class FollowUp:
     """Called with the tables of every batch before they are stored, on the writer's thread."""
 
-    def __init__(self, observer: Observer, probes: Probes) -> None:
+    def __init__(self, observer: Observer, probes: Probes, resync: Resync) -> None:
         self._observer = observer
+        self._resync = resync
         self._probes = probes
         self._images: set[tuple[int, int, int]] = set()
         self._stacks: npt.NDArray[np.bool_] = np.zeros(probes.stack_entries, np.bool_)
@@ -34,6 +39,8 @@ class FollowUp:
             tables["files"] = name_by_path(tables["files"])
         if "vmas" in tables:
             self._observer.read_images(self._new_images(tables["vmas"]))
+        if "syscalls" in tables and (pids := _changed_by_failures(tables["syscalls"])):
+            self._resync.doubt(pids, "a failed call can have changed mappings", lost=False)
         if self._probes.stacks:
             fresh = self._new_stacks(tables)
             if fresh:
@@ -64,6 +71,25 @@ class FollowUp:
         fresh: Any = ids[~self._stacks[ids]]
         self._stacks[fresh] = True
         return list(fresh.tolist())
+
+
+def _changed_by_failures(calls: pa.Table) -> list[int]:
+    """Processes of calls that failed, maybe after they had unmapped or moved something.
+
+    mmap(MAP_FIXED) unmaps before the file's own handler may refuse, mremap(MREMAP_FIXED) before it moves, and of
+    several mappings it may have moved some (mm/vma.c, mm/mremap.c).
+    """
+    failed = np.flatnonzero(calls.column("errno").to_numpy())
+    if not len(failed):
+        return []
+    some = calls.select(["pid", "syscall", "flags", "errno"]).take(pa.array(failed))
+    flags, errno = some.column("flags").fill_null(0).to_numpy(), some.column("errno").to_numpy()
+    mapping = pc.is_in(some.column("syscall"), pa.array(["mmap", "old_mmap"])).to_numpy()
+    moving = pc.equal(some.column("syscall"), "mremap").to_numpy()
+    replacing = (flags & _MAP_FIXED != 0) & (flags & _MAP_FIXED_NOREPLACE == 0)
+    doubtful = (mapping & replacing & ~np.isin(errno, (_EBADF, _EEXIST))) | (moving & (flags & _MREMAP_FIXED != 0))
+    pids: list[int] = np.unique(some.column("pid").to_numpy()[doubtful]).tolist()
+    return pids
 
 
 def fresh_stacks(found: list[tuple[int, list[int]]]) -> pa.Table:

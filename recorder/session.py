@@ -128,11 +128,12 @@ class Recording:
             self._probes.close()  # else the end of this process takes seconds
             raise
         self._observer = Observer(freeze=options.freeze)
+        self._resync = Resync(self._live_targets)
         self._writer = Writer(
             self._store,
             memory_bytes=options.memory_bytes,
             exclude_pid=os.getpid(),
-            on_tables=FollowUp(self._observer, self._probes),
+            on_tables=FollowUp(self._observer, self._probes, self._resync),
             facts=self._facts,
             on_loss=self._on_loss,
         )
@@ -142,7 +143,6 @@ class Recording:
         self._drained = dict.fromkeys(self._probes.rings, 0)
         self._looked_ns = 0  # when the rings were last looked at
         self._stopped_ns: int | None = None  # when recording ended
-        self._resync = Resync(self._live_targets)
         self._warned_at = 0.0
         self._lost_untold = 0
         self._stop = threading.Event()

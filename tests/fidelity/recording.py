@@ -82,7 +82,10 @@ def _hold(session: int) -> list[int]:
         for pid in fresh:
             _signal(pid, signal.SIGSTOP)
         held += fresh
+        patience = time.monotonic() + 5  # many threads on a busy machine take a while to stop
         time.sleep(0.1)
+        while time.monotonic() < patience and not all(_stopped(pid) for pid in fresh if pid in members(session)):
+            time.sleep(0.05)
     return [pid for pid in held if _stopped(pid)]
 
 

@@ -35,9 +35,10 @@ CREATE TABLE removals (
 WITH
 -- what shmdt and io_destroy take away is as long as it was when it was made
 attached AS (
-    SELECT space, lo, hi, ts_ns, look FROM records WHERE cause IN ('shmat', 'io_setup')
+    SELECT space, if(cause = 'shmat', 'shmdt', 'io_destroy')::cause AS call, lo, hi, ts_ns, look
+    FROM records WHERE cause IN ('shmat', 'io_setup')
     UNION ALL
-    SELECT space, lo, max(hi) OVER (PARTITION BY reading, base, dev, inode), begin_ns, look
+    SELECT space, if(starts_with(path::VARCHAR, '/SYSV'), 'shmdt', 'io_destroy'), lo, max(hi) OVER (PARTITION BY reading, base, dev, inode), begin_ns, look
     FROM lines JOIN looks USING (look)
     WHERE starts_with(path::VARCHAR, '/SYSV') OR starts_with(path::VARCHAR, '/[aio]')
 ),
@@ -45,8 +46,9 @@ ends AS (
     SELECT calls.*, coalesce(own.hi, parents.hi) AS attach_hi, coalesce(own.look, parents.look) AS attach_look
     FROM (FROM calls WHERE done AND call IN ('shmdt', 'io_destroy')) AS calls
     ASOF LEFT JOIN attached AS own
-        ON calls.space = own.space AND calls.page = own.lo AND calls.enter_ns > own.ts_ns
-    ASOF LEFT JOIN attached AS parents ON calls.page = parents.lo AND calls.enter_ns > parents.ts_ns
+        ON calls.space = own.space AND calls.call = own.call AND calls.page = own.lo AND calls.enter_ns > own.ts_ns
+    ASOF LEFT JOIN attached AS parents
+        ON calls.call = parents.call AND calls.page = parents.lo AND calls.enter_ns > parents.ts_ns
 ),
 changes AS (
     SELECT

@@ -115,9 +115,10 @@ UNION ALL
 SELECT space * 4 + 1, key, lo, hi, kind, false, 0, 0, NULL, 'madvise', 'syscalls', enter_ns, tid, enter_ns FROM advised
 UNION ALL
 SELECT
-    space * 4 + 2, key, lo, hi, if(kind IN ('set', 'clear', 'clear attach'), 'clear', kind)::kind, soft, NULL, base, link, cause, source, event_ns, tid, call_ns
+    space * 4 + 2, key, lo, hi, if(kind IN ('set', 'clear'), 'clear', kind)::kind, soft, NULL, base, link, cause, source, event_ns, tid, call_ns
 FROM layer0 SEMI JOIN doubted USING (space)
-WHERE NOT soft OR kind = 'copy'
+-- a shmdt clears only what is known to be the segment
+WHERE (NOT soft OR kind = 'copy') AND kind <> 'clear attach'
 UNION ALL
 SELECT readings.space * 4 + 2, end_ns * 8 + 7, 0, 1::BIGINT << 51, 'clear', false, NULL, NULL, NULL, cause, 'maps', begin_ns, pid, NULL
 FROM readings SEMI JOIN doubted USING (space)
