@@ -12,7 +12,9 @@ CREATE TABLE users (
     -- first instant past it, null while it lasts [ns, CLOCK_MONOTONIC]
     to_ns,
     -- how the use ended: exec, exit, or null
-    ended
+    ended,
+    -- when the process's next use begins, the end of time if there is none: what it did until then belongs here
+    next_ns
 ) AS
 WITH RECURSIVE
 -- processes that were there before the recording share what their calls say they share
@@ -34,4 +36,7 @@ climb(seg, root, more) AS (
     UNION ALL
     SELECT climb.seg, up.root, up.shares FROM climb JOIN up ON climb.root = up.seg WHERE climb.more
 )
-SELECT root, seg, pid, from_ns, to_ns, ended FROM climb JOIN segments USING (seg) WHERE NOT more;
+SELECT
+    root, seg, pid, from_ns, to_ns, ended,
+    coalesce(lead(from_ns) OVER (PARTITION BY pid ORDER BY from_ns), 9223372036854775807)
+FROM climb JOIN segments USING (seg) WHERE NOT more;

@@ -16,7 +16,7 @@ WITH RECURSIVE
 told AS (
     SELECT space, if(record_ns >= enter_ns, record_ns, exit_ns) AS at_ns, exit_ns, result AS top
     FROM (FROM calls WHERE call = 'brk' AND result > 0) AS calls
-    ASOF LEFT JOIN (SELECT tid, ts_ns::BIGINT AS record_ns FROM vmas) AS records ON calls.tid = records.tid AND exit_ns >= record_ns
+    ASOF LEFT JOIN (SELECT tid, ts_ns::BIGINT AS record_ns FROM vmas WHERE tid IN (SELECT tid FROM calls WHERE call = 'brk')) AS records ON calls.tid = records.tid AND exit_ns >= record_ns
     UNION ALL
     SELECT space, exit_ns, NULL, page FROM calls WHERE call = 'prctl'
     UNION ALL

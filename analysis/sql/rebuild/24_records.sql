@@ -37,11 +37,11 @@ WITH placed AS (
         flags & 256 <> 0 AS grows -- MAP_GROWSDOWN
     FROM vmas
     JOIN seen USING (perms, dev, inode, generation, path_bytes)
-    ASOF JOIN users ON vmas.pid = users.pid AND vmas.ts_ns >= users.from_ns
+    JOIN users ON vmas.pid = users.pid AND ts_ns::BIGINT >= from_ns AND ts_ns::BIGINT < next_ns
 ),
 asked AS (
     SELECT
-        calls.*, CASE
+        tid, enter_ns, calls.exit_ns, call, flags, CASE
             WHEN call IN ('mprotect', 'pkey_mprotect', 'remap_file_pages') THEN page
             WHEN NOT done THEN NULL
             WHEN call IN ('mmap', 'map_shadow_stack') THEN result
@@ -59,7 +59,7 @@ asked AS (
 ),
 matched AS (
     SELECT
-        placed.*, coalesce(asked.exit_ns >= placed.ts_ns, false) AS in_call, asked.* EXCLUDE (space, tid),
+        placed.*, coalesce(asked.exit_ns >= placed.ts_ns, false) AS in_call, asked.* EXCLUDE (tid),
         coalesce(placed.ts_ns <= exec_end_ns, false) AS in_exec
     FROM placed
     ASOF LEFT JOIN asked ON placed.tid = asked.tid AND placed.ts_ns >= asked.enter_ns
@@ -74,7 +74,7 @@ changed AS (
 )
 SELECT
     space, tid, ts_ns, lo, hi, look, base,
-    CASE WHEN in_exec THEN 'exec' WHEN in_call THEN call WHEN grows THEN 'stack growth' ELSE 'not seen' END,
+    (CASE WHEN in_exec THEN 'exec'::cause WHEN in_call THEN call WHEN grows THEN 'stack growth'::cause ELSE 'not seen'::cause END),
     if(in_call, enter_ns, NULL), if(in_call, exit_ns, NULL), if(in_call, flags, NULL),
     if(from_page < to_page AND (in_exec OR huge OR first_page IS NOT NULL), from_page, NULL),
     if(from_page < to_page AND (in_exec OR huge OR first_page IS NOT NULL), to_page, NULL)

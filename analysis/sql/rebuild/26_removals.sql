@@ -80,4 +80,4 @@ changes AS (
     FROM calls
     WHERE call = 'mremap' AND done
 )
-SELECT row_number() OVER (ORDER BY exit_ns, tid), * FROM changes;
+SELECT row_number() OVER (), * FROM changes;

@@ -37,24 +37,28 @@ events AS (
         END, cause::VARCHAR, NULL
     FROM records SEMI JOIN many USING (space)
     WHERE from_page IS NOT NULL
+        -- what stays in its place matters to moves only
+        AND (cause NOT IN ('mprotect', 'pkey_mprotect', 'remap_file_pages', 'mremap') OR space IN (SELECT space FROM removals WHERE put_lo IS NOT NULL))
     UNION ALL
     SELECT parent, parent_tid, from_ns, from_ns, NULL, 0, 1::BIGINT << 51, 'copied', 'fork', space
     FROM lives
     WHERE began = 'fork' AND parent IN (FROM many)
 ),
 ranked AS (
-    SELECT *, row_number() OVER (ORDER BY space, since, until) AS rank,
-        count(*) OVER (PARTITION BY space ORDER BY since RANGE BETWEEN CURRENT ROW AND (until - since) FOLLOWING) AS inside
-    FROM events
+    SELECT *, row_number() OVER (PARTITION BY space ORDER BY since, until) AS rank FROM events
+),
+-- the last change that began within the call: all between began within it too
+spanned AS (
+    SELECT call.id, call.tid, call.space, call.rank, last.rank AS last_rank
+    FROM (FROM ranked WHERE id IS NOT NULL) AS call
+    ASOF JOIN (SELECT space, since, rank FROM ranked) AS last ON call.space = last.space AND call.until >= last.since
 ),
 pairs AS (
-    SELECT one.id, one.tid, one.space, unnest(range(rank + 1, rank + inside)) AS other
-    FROM ranked AS one
-    WHERE id IS NOT NULL AND inside > 1
+    SELECT id, tid, space, unnest(range(rank + 1, last_rank + 1)) AS other FROM spanned WHERE last_rank > rank
 ),
 met AS (
     SELECT pairs.id, other.id AS other_id, other.since AS other_ns, other.from_page, other.to_page, other.place, other.cause, other.copy
-    FROM pairs JOIN ranked AS other ON pairs.other = other.rank AND pairs.space = other.space AND pairs.tid <> other.tid
+    FROM pairs JOIN ranked AS other ON pairs.space = other.space AND pairs.other = other.rank AND pairs.tid <> other.tid
 ),
 either_way AS (
     SELECT id, other_id FROM met WHERE other_id IS NOT NULL

@@ -8,32 +8,26 @@ CREATE TABLE ordered (
     key
 ) AS
 WITH
+befores AS (
+    SELECT id, other_id, other_ns FROM races WHERE verdict = 'before'
+),
 after_records AS (
-    SELECT id, min(key) AS key
-    FROM (
-        SELECT id, exit_ns * 8 + 4 AS key FROM removals
-        UNION ALL
-        SELECT id, other_ns * 8 + 2 FROM races WHERE verdict = 'before'
-    )
-    GROUP BY id
+    SELECT removals.id, least(exit_ns * 8 + 4, first) AS key
+    FROM removals LEFT JOIN (SELECT id, min(other_ns) * 8 + 2 AS first FROM befores GROUP BY id) AS found ON removals.id = found.id
 ),
 -- a removal that must come before another comes just before it; twice, for one before one before one
 after_one AS (
-    SELECT id, min(key) AS key
-    FROM (
-        FROM after_records
-        UNION ALL
-        SELECT races.id, other.key - 1 FROM races JOIN after_records AS other ON races.other_id = other.id WHERE verdict = 'before'
-    )
-    GROUP BY id
+    SELECT each.id, least(each.key, first) AS key
+    FROM after_records AS each
+    LEFT JOIN (
+        SELECT befores.id, min(key) - 1 AS first FROM befores JOIN after_records AS other ON other_id = other.id GROUP BY befores.id
+    ) AS found ON each.id = found.id
 ),
 after_two AS (
-    SELECT id, min(key) AS key
-    FROM (
-        FROM after_one
-        UNION ALL
-        SELECT races.id, other.key - 1 FROM races JOIN after_one AS other ON races.other_id = other.id WHERE verdict = 'before'
-    )
-    GROUP BY id
+    SELECT each.id, least(each.key, first) AS key
+    FROM after_one AS each
+    LEFT JOIN (
+        SELECT befores.id, min(key) - 1 AS first FROM befores JOIN after_one AS other ON other_id = other.id GROUP BY befores.id
+    ) AS found ON each.id = found.id
 )
 SELECT id, greatest(key, enter_ns * 8) FROM after_two JOIN removals USING (id);

@@ -2,13 +2,13 @@
 CREATE OR REPLACE TABLE befores (
     -- cell
     c,
-    -- rank of the write that depends on it
+    -- number of the write that depends on it
     w,
-    -- rank of the write before it, null if there was none
+    -- number of the write before it, null if there was none
     before
 ) AS
 WITH touching AS (
-    SELECT c, w, kind, soft OR kind IN ('probe', 'clear attach') AS asks
+    SELECT c, w, spans.turn, kind, soft OR kind IN ('probe', 'clear attach') AS asks
     FROM cells JOIN spans USING (w)
 )
 SELECT c, w, before
@@ -16,7 +16,7 @@ FROM (
     SELECT
         c, w, asks,
         last_value(CASE WHEN kind IN ('set', 'copy', 'clear', 'clear attach') THEN w END IGNORE NULLS)
-            OVER (PARTITION BY c ORDER BY w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+            OVER (PARTITION BY c ORDER BY turn ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
     FROM touching SEMI JOIN (FROM touching WHERE asks) AS asking USING (c)
 )
 WHERE asks;

@@ -4,7 +4,7 @@
 CREATE OR REPLACE TABLE nodes (
     -- cell of a copy of several mappings, or of a shmdt; 0 for a copy of one
     c,
-    -- rank of the write
+    -- number of the write
     w,
     -- the same of what it copies; 0, 0 if nothing stood there
     from_c, from_w,

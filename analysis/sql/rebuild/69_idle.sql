@@ -2,7 +2,7 @@
 CREATE OR REPLACE TABLE idle (
     -- cell
     c,
-    -- rank of the write
+    -- number of the write
     w
 ) AS
 SELECT befores.c, befores.w

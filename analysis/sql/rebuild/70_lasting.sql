@@ -2,10 +2,16 @@
 CREATE OR REPLACE TABLE lasting (
     -- cell
     c,
-    -- rank of the write
+    -- number of the write
     w,
-    -- rank of the next write there, null if there is none in this slice
+    -- its place in the order
+    turn,
+    -- whether it leaves something mapped
+    makes,
+    -- whether it touches other cells too
+    wide,
+    -- number of the next write there, null if there is none in this slice
     ended_by
 ) AS
-SELECT c, w, lead(w) OVER (PARTITION BY c ORDER BY w)
+SELECT c, w, turn, makes, wide, lead(w) OVER (PARTITION BY c ORDER BY turn)
 FROM cells ANTI JOIN idle ON cells.c = idle.c AND cells.w = idle.w;

@@ -14,12 +14,22 @@ CREATE OR REPLACE TABLE made (
     base,
     -- who made it (see writes)
     cause, source, event_ns, tid, call_ns,
-    -- rank of the write that ended it, null if it stands at the end of the slice
+    -- number of the write that ended it, null if it stands at the end of the slice
     ended_by
 ) AS
-SELECT ranked.plane, ranked.key, low.page, high.page, coalesce(joined.look, ranked.look), coalesce(joined.base, ranked.base), cause, source, event_ns, tid, call_ns, ended_by
-FROM joined
-JOIN ranked USING (w)
-JOIN edges AS low ON joined.first = low.c
-JOIN edges AS high ON joined.past = high.c
+WITH found AS (
+    -- of one cell: as wide as the write
+    SELECT w, ended_by, NULL::BIGINT AS low, NULL::BIGINT AS high, look, base, there
+    FROM (FROM lasting WHERE makes AND NOT wide) AS lasting
+    LEFT JOIN carried USING (c, w)
+    UNION ALL
+    SELECT w, ended_by, low.page, high.page, look, base, there
+    FROM joined
+    JOIN edges AS low ON joined.first = low.c
+    JOIN edges AS high ON joined.last + 1 = high.c
+)
+SELECT
+    plane, key, coalesce(low, lo), coalesce(high, hi), coalesce(found.look, ranked.look), coalesce(found.base, ranked.base),
+    cause, source, event_ns, tid, call_ns, ended_by
+FROM found JOIN ranked USING (w)
 WHERE kind IN ('set', 'copy') AND coalesce(there, true);

@@ -20,16 +20,16 @@ CREATE OR REPLACE TABLE inherited (
     pid
 ) AS
 WITH forked AS (
-    SELECT unnest(range(first, past)) AS c, w FROM spans WHERE kind = 'fork'
+    SELECT unnest(range(first, past)) AS c, w, turn FROM spans WHERE kind = 'fork'
 ),
 standing AS (
     SELECT
         c, w, asks,
-        last_value(if(asks, NULL, w) IGNORE NULLS) OVER (PARTITION BY c ORDER BY w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+        last_value(if(asks, NULL, w) IGNORE NULLS) OVER (PARTITION BY c ORDER BY turn ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
     FROM (
-        SELECT c, w, true AS asks FROM forked
+        SELECT c, w, turn, true AS asks FROM forked
         UNION ALL
-        SELECT c, w, false FROM lasting SEMI JOIN forked USING (c)
+        SELECT c, w, turn, false FROM lasting SEMI JOIN forked USING (c)
     )
 ),
 runs AS (
