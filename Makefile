@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: setup demo test lint format bench clean
+.PHONY: setup demo test test-fidelity lint format bench clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -22,6 +22,12 @@ demo: setup
 test: lint
 	@sh .ci/setup compiler
 	@$(BIN)/python -m pytest
+
+# Real programs, rebuilt and held against the kernel's own maps: some five minutes.
+test-fidelity: setup
+	@sh .ci/setup compiler
+	@sh .ci/setup fidelity
+	@$(BIN)/python -m tests.fidelity
 
 lint: setup
 	@$(BIN)/ruff check --quiet .
