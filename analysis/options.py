@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["CapturesArgument", "Format", "FormatOption", "parse_size"]
+__all__ = ["CapturesArgument", "Format", "FormatOption", "MemoryOption", "parse_size"]
 
 
 class Format(StrEnum):
@@ -36,3 +36,11 @@ def parse_size(text: str) -> int:
     if match is None or not (count := int(float(match[1]) * (1 << _UNITS[match[2].lower()]))):
         raise typer.BadParameter(f"not a size: {text} (write 512M or 4G)")
     return count
+
+
+MemoryOption = Annotated[
+    int | None,
+    typer.Option(
+        parser=parse_size, metavar="SIZE", help="Most memory to use, as 512M or 4G. Default: half of what there is."
+    ),
+]

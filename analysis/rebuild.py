@@ -24,7 +24,6 @@ from analysis.timeline import STORED, folders, keep, partial, stored
 __all__ = ["PAGE_BYTES", "Rebuild", "rebuilt", "store"]
 
 PAGE_BYTES = 4096
-_BYTES_A_CELL = 200  # measured: peak memory of a slice over its cells
 _END = 1 << 62
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from analysis.errors import AnalysisError, ExitCode
-from analysis.options import CapturesArgument, Format, FormatOption
+from analysis.options import CapturesArgument, Format, FormatOption, MemoryOption
 
 __all__ = ["check"]
 
@@ -19,6 +19,7 @@ def check(
     captures: CapturesArgument,
     files: Annotated[bool, typer.Option("--files", help="Check every file against the manifest instead.")] = False,
     format: FormatOption = Format.TABLE,
+    memory: MemoryOption = None,
 ) -> None:
     """Compare the rebuilt address spaces with the kernel's own, page by page.
 
@@ -36,21 +37,22 @@ def check(
     if files:
         _files(captures, format)
     else:
-        _maps(captures, format)
+        _maps(captures, format, memory)
 
 
-def _maps(paths: Sequence[Path], format: Format) -> None:
+def _maps(paths: Sequence[Path], format: Format, memory: int | None) -> None:
     import pyarrow as pa
 
     from analysis.checks import compare, lines
     from analysis.commands.common import open_engine, style
+    from analysis.engine import Limits
     from analysis.output import emit, json_text, print_rows
     from analysis.rows import Rows
     from analysis.text import inert
 
     outcomes = []
     for number, path in enumerate(paths):
-        with open_engine([path]) as engine:
+        with open_engine([path], Limits(memory)) as engine:
             outcome = compare(engine)
             outcomes.append(outcome)
             if format is Format.TABLE:

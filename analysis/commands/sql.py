@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from analysis.errors import UsageError
-from analysis.options import CapturesArgument, Format, FormatOption, parse_size
+from analysis.options import CapturesArgument, Format, FormatOption, MemoryOption
 
 if TYPE_CHECKING:
     from analysis.engine import Engine
@@ -24,12 +24,7 @@ def sql(
         Path | None, typer.Option("--file", "-f", help="Read the query from a file.", show_default=False)
     ] = None,
     format: FormatOption = Format.TABLE,
-    memory: Annotated[
-        int | None,
-        typer.Option(
-            parser=parse_size, metavar="SIZE", help="Most memory to use, as 512M or 4G. Default: half of what there is."
-        ),
-    ] = None,
+    memory: MemoryOption = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads to use. Default: one for each CPU.")] = None,
     timeout: Annotated[
         float | None, typer.Option(min=0.001, metavar="SECONDS", help="End a query after this time.")
