@@ -36,9 +36,7 @@ __all__ = ["Engine", "Limits", "memory_available"]
 _BATCH_ROWS = 8192
 _SPILL_SHARE = 2  # of the free disk space, temporary files may take one part in so many
 _SPILL_MOST = 32 << 30
-_OUR_BYTES = (
-    256 << 20
-)  # what the process takes beside DuckDB's memory: 210 MiB measured, in rebuilds of 1 and 10 million calls
+_OUR_BYTES = 256 << 20  # beside DuckDB: 210 MiB measured, in rebuilds of 1 and of 10 million calls
 
 
 @dataclass(frozen=True)
