@@ -16,6 +16,7 @@ import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -206,7 +207,7 @@ class Engine:
         Works in a thread, so that Ctrl-C interrupts DuckDB and progress can be shown. Raises AnalysisError.
         """
         self._end_stream()  # a connection runs one query at a time
-        if _NAMES_TIMELINE.search(sql if isinstance(sql, str) else sql.query):
+        if _names_timeline().search(sql if isinstance(sql, str) else sql.query):
             self.need_timeline()
         self._stream_open = batches = self._stream(sql, what)
         return Rows(next(batches), batches)
@@ -336,7 +337,17 @@ def _text(value: str) -> str:
 
 
 _TIMELINE = re.compile(r"\bstored_(\w+)")
-_NAMES_TIMELINE = re.compile(rf"\b({'|'.join(STORED)})\b", re.IGNORECASE)
+
+
+@cache
+def _names_timeline() -> re.Pattern[str]:
+    """Names in a query that need the timeline: its own views, and those made of them, which come after them."""
+    names = set(STORED)
+    for view in views().values():
+        if view.kind == "view" and names & set(re.findall(r"\w+", view.sql)):
+            names.add(view.name)
+    return re.compile(rf"\b({'|'.join(sorted(names))})\b", re.IGNORECASE)
+
 
 
 def _stored_from(sql: str, sources: Mapping[tuple[str, str], Path]) -> str:
