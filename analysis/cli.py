@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from analysis.commands import check, schema, sql, summary
+from analysis.commands import check, schema, sql, summary, timeline
 from analysis.errors import AnalysisError, ReaderGone
 from analysis.text import inert
 
@@ -29,6 +29,7 @@ app.command("summary")(summary.summary)
 app.command("schema")(schema.schema)
 app.command("sql")(sql.sql)
 app.command("check")(check.check)
+app.command("timeline")(timeline.timeline)
 
 
 def main() -> None:

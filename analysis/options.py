@@ -9,7 +9,10 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["CapturesArgument", "Format", "FormatOption", "MemoryOption", "parse_size"]
+__all__ = [
+    "CapturesArgument", "Certainty", "Format", "FormatOption", "FromOption", "MemoryOption", "PidOption", "ToOption",
+    "parse_size",
+]  # fmt: skip
 
 
 class Format(StrEnum):
@@ -22,10 +25,27 @@ class Format(StrEnum):
     ARROW = "arrow"
 
 
+class Certainty(StrEnum):
+    """How sure an answer is."""
+
+    CERTAIN = "certain"
+    POSSIBLE = "possible"
+
+
 CapturesArgument = Annotated[
     list[Path], typer.Argument(metavar="CAPTURE...", help="Directories that `record` wrote.", show_default=False)
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print the rows.")]
+PidOption = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="PID", help="Of a process, also where it shared the address space.", show_default=False),
+]
+FromOption = Annotated[
+    str | None, typer.Option("--from", metavar="TIME", help="From this time on. Default: the start.", show_default=False)
+]
+ToOption = Annotated[
+    str | None, typer.Option("--to", metavar="TIME", help="Up to this time. Default: the end.", show_default=False)
+]
 
 _UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 

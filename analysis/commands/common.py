@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from analysis.capture import Capture, open_captures
 from analysis.dictionary import units
 from analysis.engine import Engine, Limits
 from analysis.output import Style
+from analysis.rows import Rows
 from analysis.text import inert
 
-__all__ = ["open_engine", "style", "warn"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["counted", "next_command", "open_engine", "style", "warn"]
 
 _CHECKED_UNITS = {"size_bytes": "bytes"}
 
@@ -39,3 +45,23 @@ def style(engine: Engine | None = None) -> Style:
     """How tables look on standard output, with the times of these captures."""
     clocks = {label: capture.manifest.clock for label, capture in engine.captures.items()} if engine else {}
     return Style.of_stdout({**units(), **_CHECKED_UNITS}, clocks)
+
+
+def counted(rows: Rows) -> tuple[Rows, Callable[[], int]]:
+    """The same rows, and how many of them have passed."""
+    passed = 0
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        nonlocal passed
+        for batch in rows:
+            passed += batch.num_rows
+            yield batch
+
+    return Rows(rows.schema, batches()), lambda: passed
+
+
+def next_command(why: str, command: str, captures: Sequence[Path], options: str = "") -> None:
+    """Say on standard error what to ask next."""
+    # the name is quoted for a shell; where it is not plainly visible it could not be typed either
+    paths = " ".join(inert(shlex.quote(str(path))) for path in captures)
+    print(f"\nhint: {why}: analyze {command} {paths} {options}".rstrip(), file=sys.stderr)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-
 from analysis.errors import UsageError
 from analysis.options import CapturesArgument, Format, FormatOption
-from analysis.text import inert
 
 __all__ = ["summary"]
 
@@ -16,7 +12,7 @@ def summary(captures: CapturesArgument, format: FormatOption = Format.TABLE) -> 
     """Show what was recorded, how complete it is, and what stands out."""
     if format not in (Format.TABLE, Format.JSON):
         raise UsageError(f"a summary is not rows of one kind: {format}", "use table or json, or `analyze sql` for rows")
-    from analysis.commands.common import open_engine, style
+    from analysis.commands.common import next_command, open_engine, style
     from analysis.output import emit, json_text
     from analysis.summary import gather, lines
 
@@ -27,6 +23,4 @@ def summary(captures: CapturesArgument, format: FormatOption = Format.TABLE) -> 
         for number, each in enumerate(found if format is Format.TABLE else []):
             emit(["\n"] if number else [])
             emit(lines(each, style(engine)))
-    # the name is quoted for a shell; where it is not plainly visible it could not be typed either
-    paths = " ".join(inert(shlex.quote(str(path))) for path in captures)
-    print(f'\nhint: ask anything with: analyze sql {paths} -q "FROM mapped_files"', file=sys.stderr)
+    next_command("ask anything with", "sql", captures, '-q "FROM mapped_files"')

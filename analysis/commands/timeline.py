@@ -1,0 +1,93 @@
+"""`analyze timeline`: what was mapped where, from when to when, by what, and how sure is that?"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from analysis.errors import UsageError
+from analysis.options import CapturesArgument, Certainty, Format, FormatOption, FromOption, PidOption, ToOption
+
+__all__ = ["timeline"]
+
+_COLUMNS = (
+    'pid, start, "end", perms, offset_bytes, from_ns, to_ns, cause, end_cause, '
+    "certainty || coalesce(': ' || reason, '') AS certainty, path"
+)
+
+
+def timeline(
+    captures: CapturesArgument,
+    pid: PidOption = None,
+    addr: Annotated[
+        str | None,
+        typer.Option(metavar="ADDR", help="What touches an address, or a range: 0x..-0x.. or 0x..+8K.", show_default=False),
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Option(
+            help="Mappings of files with this text in their path, as the kernel gave it; with * ? or [, a glob over the "
+            "whole path; or major:minor:inode, as /proc/PID/maps shows them.",
+            show_default=False,
+        ),
+    ] = None,
+    since: FromOption = None,
+    until: ToOption = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="What stood at one instant.", show_default=False)
+    ] = None,
+    cause: Annotated[
+        list[str] | None, typer.Option(help="Made by this: mmap, exec, fork, ... Can be repeated.", show_default=False)
+    ] = None,
+    end_cause: Annotated[
+        list[str] | None, typer.Option(help="Ended by this: munmap, exit, ... Can be repeated.", show_default=False)
+    ] = None,
+    certainty: Annotated[Certainty | None, typer.Option(help="Only what is so sure.", show_default=False)] = None,
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """Show what was mapped where, from when to when, what made it and what ended it.
+
+    Each row is a range of pages that stayed the same for a time, in order of time; within an address space rows never
+    overlap. A change of permissions, a partial munmap or the like ends rows and begins others: `analyze diff` joins
+    them. Rows that stood at some instant between --from and --to are shown. A time is +1.5s from the start of the
+    capture, an ISO time, or 123ns of CLOCK_MONOTONIC; relative times count from each capture's own start.
+
+    A table shows the most important columns; json, csv, parquet and arrow hold all (`analyze schema timeline`).
+    """
+    from analysis import filters
+    from analysis.commands.common import counted, next_command, open_engine, style
+    from analysis.output import print_rows
+
+    if at is not None and (since is not None or until is not None):
+        raise UsageError("--at is one instant, --from and --to are a stretch of time", "give one or the other")
+    span = filters.address_range(addr) if addr is not None else None
+    conditions = [filters.of_file(file)] if file is not None else []
+    conditions += [filters.caused_by("cause", cause)] if cause else []
+    conditions += [filters.caused_by("end_cause", end_cause)] if end_cause else []
+    conditions += [f"certainty = '{certainty}'"] if certainty else []
+    if span:
+        conditions += [f'start < {span[1]} AND "end" > {span[0]}']
+    with open_engine(captures) as engine:
+        times = filters.windows(engine, at if at is not None else since, at if at is not None else until)
+        sources = {"windows": filters.per_capture(times)}
+        if pid is not None:
+            sources["used"] = filters.of_pid(engine, pid)
+        source = "timeline" + "".join(
+            f" SEMI JOIN {relation} AS {name} ON {name}.capture = timeline.capture"
+            f" AND {'true' if name == 'windows' else 'used.space = timeline.space'} AND {filters.during('timeline', name)}"
+            for name, relation in sources.items()
+        )
+        columns = "timeline.*"
+        if format is Format.TABLE:
+            columns = ("capture, " if len(engine.captures) > 1 else "") + _COLUMNS
+        sql = (
+            f"SELECT {columns} FROM {source} WHERE {' AND '.join(conditions) or 'true'} "
+            "ORDER BY timeline.capture, from_ns, space, start"
+        )
+        rows, count = counted(engine.query(sql, "looking through the timeline"))
+        print_rows(rows, format, style(engine))
+    if not count():
+        print("nothing matched", file=sys.stderr)
+    next_command("what was created in a stretch of time and is still there", "diff", captures, "--from +1s --to +2s")
