@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 __all__ = [
-    "CapturesArgument", "Certainty", "Format", "FormatOption", "FromOption", "MemoryOption", "PidOption", "ToOption",
+    "By", "CapturesArgument", "Certainty", "Class", "Format", "FormatOption", "FromOption", "MemoryOption",
+    "PidOption", "ToOption",
     "parse_size",
 ]  # fmt: skip
 
@@ -30,6 +31,27 @@ class Certainty(StrEnum):
 
     CERTAIN = "certain"
     POSSIBLE = "possible"
+
+
+class By(StrEnum):
+    """What mappings are grouped by; `mapping`: not at all."""
+
+    FILE = "file"
+    STACK = "stack"
+    SIZE = "size"
+    CAUSE = "cause"
+    PROCESS = "process"
+    THREAD = "thread"
+    MAPPING = "mapping"
+
+
+class Class(StrEnum):
+    """Allocated (created) inside or outside a window of time, freed inside or outside it."""
+
+    AIFO = "AIFO"
+    AIFI = "AIFI"
+    AOFI = "AOFI"
+    AOFO = "AOFO"
 
 
 CapturesArgument = Annotated[

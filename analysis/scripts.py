@@ -16,8 +16,8 @@ def _statements(folder: str) -> list[str]:
     return [path.read_text() for path in found if path.name.endswith(".sql")]
 
 
-def run(engine: Engine, folder: str) -> None:
-    """Run every file of a folder."""
-    engine.need_timeline()
+def run(engine: Engine, folder: str, what: str) -> None:
+    """Run every file of a folder; `what` is said while it takes over a second."""
     for statement in _statements(folder):
-        engine.execute(statement)
+        for _ in engine.query(statement, what):
+            pass

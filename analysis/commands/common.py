@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["counted", "next_command", "open_engine", "style", "warn"]
 
-_CHECKED_UNITS = {"size_bytes": "bytes"}
+_TIME = "ns, CLOCK_MONOTONIC"
+_OTHER_UNITS = {
+    "size_bytes": "bytes", "possible_bytes": "bytes", "each_bytes": "bytes",
+    "last_created_ns": _TIME, "peak_ns": _TIME, "forecast_ns": _TIME,
+}  # fmt: skip
+"""Of columns that no view has."""
 
 
 def open_engine(paths: Sequence[Path], limits: Limits | None = None) -> Engine:
@@ -44,7 +49,7 @@ def warn(capture: Capture) -> None:
 def style(engine: Engine | None = None) -> Style:
     """How tables look on standard output, with the times of these captures."""
     clocks = {label: capture.manifest.clock for label, capture in engine.captures.items()} if engine else {}
-    return Style.of_stdout({**units(), **_CHECKED_UNITS}, clocks)
+    return Style.of_stdout({**units(), **_OTHER_UNITS}, clocks)
 
 
 def counted(rows: Rows) -> tuple[Rows, Callable[[], int]]:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from analysis.options import CapturesArgument, Format, FormatOption, FromOption, PidOption, ToOption
-
-if TYPE_CHECKING:
-    from analysis.diff import Class
-    from analysis.engine import Engine
+from analysis.options import By, CapturesArgument, Class, Format, FormatOption, FromOption, PidOption, ToOption
 
 __all__ = ["diff"]
 
-_SHOWN = 20  # groups in a table
+_SHOWN = 20  # rows of the second table
 
 
 def diff(
@@ -23,14 +19,11 @@ def diff(
     since: FromOption = None,
     until: ToOption = None,
     pid: PidOption = None,
-    by: Annotated[
-        str, typer.Option(metavar="WHAT", help="Group by file, stack, size, cause or process; or list each mapping.")
-    ] = "file",
+    by: Annotated[By, typer.Option(help="What to group by; or list each mapping.")] = By.FILE,
     classes: Annotated[
-        list[str] | None,
+        list[Class] | None,
         typer.Option(
-            "--class", metavar="CLASS",
-            help="AIFO, AIFI, AOFI or AOFO; can be repeated. Default: AIFO in a table, else all.", show_default=False,
+            "--class", case_sensitive=False, help="Can be repeated. Default: AIFO in a table, else all.", show_default=False
         ),
     ] = None,
     format: FormatOption = Format.TABLE,
@@ -51,23 +44,27 @@ def diff(
     module+offset in the file that was mapped there at that time.
     """
     from analysis import filters
-    from analysis.commands.common import counted, next_command, open_engine, style
-    from analysis.diff import By, Class, compare, groups
-    from analysis.errors import UsageError
-    from analysis.output import print_rows
+    from analysis.commands.common import next_command, open_engine, style
+    from analysis.diff import MEANING, compare, group, totals
+    from analysis.output import emit, print_rows
 
-    try:
-        grouped = By(by.lower())
-        chosen = [Class(each.upper()) for each in classes or []]
-    except ValueError as error:
-        raise UsageError(f"{error}", f"--by {', '.join(By)}; --class {', '.join(Class)}") from None
+    table = format is Format.TABLE
+    chosen = classes or ([Class.AIFO] if table else list(Class))
     with open_engine(captures) as engine:
-        windows = filters.windows(engine, since, until)
-        compare(engine, windows, pid)
-        if format is Format.TABLE:
-            _totals(engine, windows)
-            chosen = chosen or [Class.AIFO]
-            _heading(chosen, grouped)
-        rows, count = counted(groups(engine, grouped, chosen or list(Class), format is Format.TABLE))
-        print_rows(rows if format is not Format.TABLE else rows.first(_SHOWN), format, style(engine))
-    ...
+        compare(engine, filters.windows(engine, since, until), pid)
+        count = group(engine, by, chosen, table)
+        if table:
+            print_rows(totals(engine), format, style(engine))
+            named = ", ".join(f"{MEANING[each]} ({each})" for each in chosen)
+            emit([f"\n{named}{f' by {by}' if by is not By.MAPPING else ''}:\n"])
+        limit = f"LIMIT {_SHOWN}" if table else ""
+        order = "ORDER BY size_bytes DESC, created_ns, ALL" if by is By.MAPPING else "ORDER BY size_bytes DESC, mappings DESC"
+        print_rows(engine.query(f"FROM groups {order} {limit}"), format, style(engine))
+    if not count:
+        print("nothing matched", file=sys.stderr)
+    if table and count > _SHOWN:
+        print(f"and {count - _SHOWN} more: --format json has all", file=sys.stderr)
+    if by is not By.STACK:
+        next_command("who made them", "diff", captures, "--by stack")
+    else:
+        next_command("each of them, and when it was made", "diff", captures, "--by mapping")
