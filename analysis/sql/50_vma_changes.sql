@@ -1,8 +1,8 @@
 -- When did an address space gain or lose a VMA, and what made that VMA?
 -- A rectangle is a VMA or a part of one. Neighbours of the same kind can be one VMA: a record of a mapping tells the whole
 -- VMA as it then was, and a line of /proc/PID/maps does too, so the later of two neighbours tells whether they are one. Where
--- it does not (after mremap and fork) they are taken for one, and change_at_most counts them as two. Not seen are VMAs that
--- madvise, mlock, mbind or prctl split without any record.
+-- it does not (after mremap, and in the child of a child) they are taken for one, and change_at_most counts them as two. Not
+-- seen are VMAs that madvise, mlock, mbind or prctl split without any record.
 CREATE VIEW vma_changes (
     -- directory name of the capture
     capture,
@@ -40,17 +40,31 @@ records AS (
     SELECT capture, ts_ns, tid, min(start) AS start, max("end") AS "end" FROM vmas GROUP BY capture, ts_ns, tid
 ),
 -- each with the VMA that its event told of
-told AS MATERIALIZED (
+own AS MATERIALIZED (
     SELECT
         timeline.capture, host, space, timeline.pid, timeline.start, timeline."end", from_ns,
         coalesce(to_ns, 18446744073709551615) AS to_ns, perms, dev, inode, path, if(inode = 0, path, '') AS label, offset_bytes,
         cause, cause_ns, cause_tid, call_ns, (certainty = 'possible')::BIGINT AS possible,
+        cause_ns AS told_ns,
         if(cause_table = 'maps' AND timeline.start < lines."end", lines.start, records.start) AS vma_start,
         if(cause_table = 'maps' AND timeline.start < lines."end", lines."end", records."end") AS vma_end
     FROM timeline
     LEFT JOIN records ON timeline.capture = records.capture AND cause_table = 'vmas' AND cause_ns = records.ts_ns AND cause_tid = records.tid
     ASOF LEFT JOIN (SELECT capture, ts_begin_ns, pid, start, "end" FROM maps) AS lines
         ON timeline.capture = lines.capture AND cause_ns = lines.ts_begin_ns AND cause_tid = lines.pid AND timeline.start >= lines.start
+),
+-- a child has the VMAs of its parent
+told AS MATERIALIZED (
+    FROM own WHERE cause <> 'fork'
+    UNION ALL
+    SELECT child.* EXCLUDE (parent) REPLACE (
+            if(child.cause_ns < parents.to_ns, parents.told_ns, child.told_ns) AS told_ns,
+            if(child.cause_ns < parents.to_ns, parents.vma_start, NULL) AS vma_start,
+            if(child.cause_ns < parents.to_ns, parents.vma_end, NULL) AS vma_end
+        )
+    FROM (SELECT own.*, parent FROM own JOIN spaces USING (capture, space) WHERE cause = 'fork') AS child
+    ASOF LEFT JOIN own AS parents ON child.capture = parents.capture AND child.parent = parents.space AND child.start = parents.start
+        AND child.cause_ns >= parents.from_ns
 ),
 lows AS (
     SELECT *, "end" AS page, if(inode = 0, 0, offset_bytes + "end" - start) AS at_bytes FROM told
@@ -76,9 +90,10 @@ met AS (
 ),
 pairs AS (
     SELECT
-        if(high.cause_ns >= low.cause_ns, high, low) AS later, high.start AS page,
-        greatest(low.from_ns, high.from_ns) AS from_ns, least(low.to_ns, high.to_ns) AS to_ns,
-        later.vma_start IS NOT NULL AS known
+        if(high.told_ns >= low.told_ns, high, low) AS later, high.start AS page,
+        -- a mremap makes one VMA
+        low.cause = 'mremap' AND high.cause = 'mremap' AND low.cause_ns = high.cause_ns AND low.cause_tid = high.cause_tid AS one,
+        greatest(low.from_ns, high.from_ns) AS from_ns, least(low.to_ns, high.to_ns) AS to_ns
     FROM met
 ),
 gains AS (
@@ -88,10 +103,10 @@ gains AS (
     FROM told
     UNION ALL
     SELECT
-        later.capture, later.host, later.space, later.pid, from_ns, to_ns, -1, if(known, -1, 0), -later.possible,
+        later.capture, later.host, later.space, later.pid, from_ns, to_ns, -1, if(one OR later.vma_start IS NOT NULL, -1, 0), -later.possible,
         later.cause, later.cause_ns, later.cause_tid, later.call_ns, later.path, later.dev, later.inode
     FROM pairs
-    WHERE NOT known OR (later.vma_start < page AND later.vma_end > page)
+    WHERE one OR later.vma_start IS NULL OR (later.vma_start < page AND later.vma_end > page)
 )
 SELECT capture, host, space, pid, from_ns, change, change_at_most, possible, cause, cause_ns, cause_tid, call_ns, path, dev, inode
 FROM gains
