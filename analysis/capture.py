@@ -55,6 +55,7 @@ class Manifest:
     arch: str
     page_size: int
     cpus: int
+    max_map_count: int | None
     maptrail: str
     clock: Clock
     updated_ns: int
@@ -267,6 +268,7 @@ def _manifest(text: bytes, path: Path) -> Manifest:
             arch=_text(fields, "arch", ""),
             page_size=_number(fields, "page_size", 4096),
             cpus=_number(fields, "cpus", 0),
+            max_map_count=None if fields.get("max_map_count") is None else _number(fields, "max_map_count"),
             maptrail=_text(fields, "maptrail", ""),
             clock=Clock(started, _number(clock, "monotonic_ns"), _number(clock, "realtime_ns")),
             updated_ns=_number(fields, "updated_ns", started),

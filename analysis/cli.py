@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from analysis.commands import check, diff, schema, sql, summary, timeline
+from analysis.commands import check, counts, diff, schema, sql, summary, timeline
 from analysis.errors import AnalysisError, ReaderGone
 from analysis.text import inert
 
@@ -31,6 +31,7 @@ app.command("sql")(sql.sql)
 app.command("check")(check.check)
 app.command("timeline")(timeline.timeline)
 app.command("diff")(diff.diff)
+app.command("counts")(counts.counts)
 
 
 def main() -> None:

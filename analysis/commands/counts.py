@@ -1,0 +1,73 @@
+"""`analyze counts`: how many VMAs are there, who makes them, and when is vm.max_map_count reached?"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from analysis.errors import UsageError
+from analysis.options import By, CapturesArgument, Format, FormatOption, PidOption
+
+__all__ = ["counts"]
+
+_SHOWN = 20  # address spaces in a table
+_GROUPS = (By.CAUSE, By.FILE, By.STACK, By.THREAD)
+
+
+def counts(
+    captures: CapturesArgument,
+    pid: PidOption = None,
+    every: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="The count over time, in steps of so long: 100ms.", show_default=False),
+    ] = None,
+    by: Annotated[
+        By | None,
+        typer.Option(help="What made the VMAs there at the end: cause, file, stack or thread.", show_default=False),
+    ] = None,
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """Count the VMAs of each address space against vm.max_map_count, and forecast when it is reached.
+
+    A VMA can be made of several mappings that the kernel merged. Its records of mappings tell the whole VMA, so it is
+    known where it did. Where no record tells (after mremap, and in the child of a child) neighbours of the same kind
+    are counted as one, and vmas_at_most counts them as two. VMAs that madvise, mlock, mbind or prctl split are not
+    seen. [vsyscall] is no VMA.
+
+    The rate is the slope of the straight line with the least squares through 65 evenly spaced instants of the last
+    half of the time in which the address space is known. At that rate, going on from the count at the end, the limit
+    is reached at the time shown. A line that gains less than one VMA in that half is flat.
+
+    A table shows the address spaces with the most VMAs. "makers" is what made most of those there at the end.
+    """
+    from analysis import counts as counting
+    from analysis.commands.common import counted, next_command, open_engine, style
+    from analysis.output import print_rows
+
+    if every is not None and by is not None:
+        raise UsageError("--every is a series and --by is groups", "give one or the other")
+    if by is not None and by not in _GROUPS:
+        raise UsageError(f"VMAs cannot be grouped by: {by}", f"one of: {', '.join(_GROUPS)}")
+    every_ns = counting.step_ns(every) if every is not None else None
+    table = format is Format.TABLE
+    with open_engine(captures) as engine:
+        counting.count(engine, pid)
+        if every_ns is not None:
+            sql = counting.series(engine, every_ns, table)
+        elif by is not None:
+            sql = counting.makers(engine, by, table)
+        else:
+            sql = counting.forecasts(engine, table)
+        some = table and every_ns is None
+        rows, count = counted(engine.query(f"FROM ({sql}) LIMIT {_SHOWN}" if some else sql))
+        print_rows(rows, format, style(engine))
+    if not count():
+        print("nothing matched", file=sys.stderr)
+    elif some and count() == _SHOWN:
+        print(f"the first {_SHOWN} are shown; --pid chooses, and --format json has all", file=sys.stderr)
+    if by is None:
+        next_command("who made them", "counts", captures, "--by stack")
+    else:
+        next_command("how they grew", "counts", captures, "--every 100ms")
