@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from analysis.engine import Engine
+from analysis.scripts import run
 from analysis.text import inert
 from analysis.times import Clock, relative
 
@@ -59,19 +58,12 @@ class Outcome:
 _JUDGED = ("exact", "possible", "wrong")
 
 
-@cache
-def _statements() -> list[str]:
-    found = sorted(files("analysis").joinpath("sql", "check").iterdir(), key=lambda path: path.name)
-    return [path.read_text() for path in found if path.name.endswith(".sql")]
-
-
 def compare(engine: Engine) -> Outcome:
     """Compare the rebuild of the engine's one capture with its readings."""
     [(label, capture)] = engine.captures.items()
     engine.need_timeline()
     engine.execute(f"SET VARIABLE shown = {_SHOWN}")
-    for statement in _statements():
-        engine.execute(statement)
+    run(engine, "check", "comparing")
     return Outcome(
         label,
         capture.manifest.clock,

@@ -48,20 +48,25 @@ def count(engine: Engine, pid: int | None = None) -> None:
 def forecasts(engine: Engine, compact: bool) -> str:
     """A query: a row for each address space, with what made most of its VMAs. `compact`: for a table."""
     run(engine, "makers", "asking who made them")
-    columns = "capture, host, pid, space, comm, peak, peak_at_most, peak_ns, vmas, vmas_at_most, possible, limit_vmas, share, "
-    columns += "rate, outlook, forecast_ns, certainty, makers"
+    columns = (
+        "capture, host, pid, space, comm, peak, peak_at_most, peak_ns, vmas, vmas_at_most, possible, limit_vmas, share, "
+        "rate, outlook, forecast_ns, certainty, reason, makers"
+    )
     if compact:
         columns = "capture, " if len(engine.captures) > 1 else ""
         columns += (
             "pid, comm, peak, peak_ns, vmas, vmas_at_most, limit_vmas, format('{:.1f} %', share * 100) AS share, "
-            "format('{:+.1f}/s', rate) AS rate, outlook, forecast_ns, certainty, makers"
+            "format('{:+.1f}/s', rate) AS rate, outlook, forecast_ns, "
+            "certainty || coalesce(': ' || reason, '') AS certainty, makers"
         )
     return f"""
         WITH named AS (
-            SELECT capture, space, concat(cause, ' ', {PATH.removesuffix(' AS path')}) AS maker, sum(change) AS made
+            SELECT capture, space, concat(cause, ' ', {PATH.removesuffix(" AS path")}) AS maker, sum(change) AS made
             FROM made GROUP BY ALL HAVING made > 0
         ),
-        most AS (FROM named QUALIFY row_number() OVER (PARTITION BY capture, space ORDER BY made DESC, maker) <= {_NAMED})
+        most AS (
+            FROM named QUALIFY row_number() OVER (PARTITION BY capture, space ORDER BY made DESC, maker) <= {_NAMED}
+        )
         SELECT {columns}
         FROM forecasts
         LEFT JOIN (
@@ -90,5 +95,11 @@ def series(engine: Engine, every_ns: int, compact: bool) -> str:
         raise UsageError(f"so short steps make too many rows: {steps}", "give --every a longer time")
     engine.execute(f"SET VARIABLE every = {every_ns}")
     run(engine, "series", "counting VMAs")
-    columns = "*" if not compact else "* EXCLUDE (host, space)" if len(engine.captures) > 1 else "* EXCLUDE (capture, host, space)"
+    columns = (
+        "*"
+        if not compact
+        else "* EXCLUDE (host, space)"
+        if len(engine.captures) > 1
+        else "* EXCLUDE (capture, host, space)"
+    )
     return f"SELECT {columns} FROM series ORDER BY capture, space, ts_ns"

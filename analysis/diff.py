@@ -23,8 +23,8 @@ MEANING = {
 """The classes in the order in which they are shown, and what they mean."""
 
 _MAPPING = (
-    'pid, space, start, "end", size_bytes, ranges, created_ns, to_ns, cause, end_cause, cause_tid, call_ns, stack_id, perms, '
-    "offset_bytes, dev, inode, certainty, reason, path, path_bytes"
+    'pid, space, start, "end", size_bytes, ranges, created_ns, to_ns, cause, end_cause, cause_tid, call_ns, stack_id, '
+    "perms, offset_bytes, dev, inode, certainty, reason, path, path_bytes"
 )
 _MAPPING_SHOWN = (
     'pid, start, "end", size_bytes, created_ns, to_ns, cause, end_cause, perms, '
@@ -50,7 +50,9 @@ def compare(engine: Engine, windows: dict[str, tuple[int, int]], pid: int | None
 def totals(engine: Engine) -> Rows:
     """Of each class: mappings and bytes, and how much of both is only possible."""
     classes = ", ".join(f"({n}, '{each}', '{what}')" for n, (each, what) in enumerate(MEANING.items()))
-    figures = ", ".join(f"coalesce({name}, 0) AS {name}" for name in ("mappings", "size_bytes", "possible", "possible_bytes"))
+    figures = ", ".join(
+        f"coalesce({name}, 0) AS {name}" for name in ("mappings", "size_bytes", "possible", "possible_bytes")
+    )
     return engine.query(
         f"SELECT class, what, {figures} FROM (VALUES {classes}) AS classes(n, class, what) "
         f"LEFT JOIN (SELECT class, {_FIGURES} FROM made GROUP BY class) USING (class) ORDER BY n"

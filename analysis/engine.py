@@ -349,7 +349,6 @@ def _names_timeline() -> re.Pattern[str]:
     return re.compile(rf"\b({'|'.join(sorted(names))})\b", re.IGNORECASE)
 
 
-
 def _stored_from(sql: str, sources: Mapping[tuple[str, str], Path]) -> str:
     """A view's text with the stored files (of captures, named by label and host) in the place of `stored_NAME`."""
 

@@ -56,14 +56,14 @@ def windows(engine: Engine, since: str | None, until: str | None) -> dict[str, t
 
 
 def _each(engine: Engine, value: Callable[[Clock, int], int]) -> dict[str, int]:
-    return {
-        label: value(capture.manifest.clock, capture.covered_to_ns) for label, capture in engine.captures.items()
-    }
+    return {label: value(capture.manifest.clock, capture.covered_to_ns) for label, capture in engine.captures.items()}
 
 
 def per_capture(values: dict[str, tuple[int, int]]) -> str:
     """A relation (capture, since_ns, until_ns) of times by capture."""
-    rows = ", ".join(f"({text_literal(label)}, {since}::UBIGINT, {until}::UBIGINT)" for label, (since, until) in values.items())
+    rows = ", ".join(
+        f"({text_literal(label)}, {since}::UBIGINT, {until}::UBIGINT)" for label, (since, until) in values.items()
+    )
     return f"(FROM (VALUES {rows}) AS each(capture, since_ns, until_ns))"
 
 
@@ -71,7 +71,8 @@ def of_pid(engine: Engine, pid: int) -> str:
     """A relation (capture, space, since_ns, until_ns): when the process used which address space, shared ones too."""
     sql = (
         "(SELECT capture, space, one.from_ns AS since_ns, coalesce(one.to_ns, "
-        f"{ALWAYS}) - 1 AS until_ns FROM (SELECT capture, space, unnest(users) AS one FROM spaces) WHERE one.pid = {pid})"
+        f"{ALWAYS}) - 1 AS until_ns FROM (SELECT capture, space, unnest(users) AS one FROM spaces) "
+        f"WHERE one.pid = {pid})"
     )
     if not engine.query(f"FROM {sql} LIMIT 1").dicts():
         raise UsageError(f"nothing was recorded of process: {pid}", "`analyze summary` lists the processes")
@@ -90,7 +91,9 @@ def address_range(text: str) -> tuple[int, int]:
     if joint == "-":
         end = _address(rest, text)
     elif joint == "+":
-        end = start + (int(rest, 16) if re.fullmatch("0x[0-9a-f]+", rest, re.ASCII | re.IGNORECASE) else _size(rest, text))
+        end = start + (
+            int(rest, 16) if re.fullmatch("0x[0-9a-f]+", rest, re.ASCII | re.IGNORECASE) else _size(rest, text)
+        )
     else:
         end = start + 1
     if end <= start:
@@ -115,9 +118,11 @@ def _size(part: str, text: str) -> int:
 
 
 def of_file(text: str) -> str:
-    """A condition on dev, inode and path: `08:11:1234` is a device and inode, *?[ make a glob, other text is part of the path."""
+    """A condition on dev, inode and path: `08:11:1234` is a device and inode, *?[ make a glob, else part of the path."""
     if not text:
-        raise UsageError("--file is empty", "give a part of the path, a glob, or major:minor:inode as in /proc/PID/maps")
+        raise UsageError(
+            "--file is empty", "give a part of the path, a glob, or major:minor:inode as in /proc/PID/maps"
+        )
     if match := _FILE.fullmatch(text):
         major, minor, inode = int(match[1], 16), int(match[2], 16), int(match[3])
         if major < 1 << 12 and minor < 1 << 20 and inode < 1 << 64:

@@ -1,4 +1,4 @@
-"""Groups mappings by what made them. Stacks read as module+offset, from what was mapped in that process at that time."""
+"""Groups mappings by what made them. Stacks read as module+offset, from what was mapped there at that time."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def with_names(engine: Engine, table: str, by: By) -> str:
     if by is By.THREAD:
         comms = (
             "SELECT capture, tid AS cause_tid, arg_max(comm, ts_ns) AS comm FROM "
-            "(SELECT capture, tid, comm, ts_enter_ns AS ts_ns FROM syscalls UNION ALL SELECT capture, tid, comm, ts_ns FROM tasks) "
-            "GROUP BY capture, tid"
+            "(SELECT capture, tid, comm, ts_enter_ns AS ts_ns FROM syscalls "
+            "UNION ALL SELECT capture, tid, comm, ts_ns FROM tasks) GROUP BY capture, tid"
         )
         return f"{table} LEFT JOIN ({comms}) USING (capture, cause_tid)"
     return table

@@ -60,10 +60,13 @@ CapturesArgument = Annotated[
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print the rows.")]
 PidOption = Annotated[
     int | None,
-    typer.Option(min=1, metavar="PID", help="Of a process, also where it shared the address space.", show_default=False),
+    typer.Option(
+        min=1, metavar="PID", help="Of a process, also where it shared the address space.", show_default=False
+    ),
 ]
 FromOption = Annotated[
-    str | None, typer.Option("--from", metavar="TIME", help="From this time on. Default: the start.", show_default=False)
+    str | None,
+    typer.Option("--from", metavar="TIME", help="From this time on. Default: the start.", show_default=False),
 ]
 ToOption = Annotated[
     str | None, typer.Option("--to", metavar="TIME", help="Up to this time. Default: the end.", show_default=False)

@@ -23,7 +23,10 @@ def diff(
     classes: Annotated[
         list[Class] | None,
         typer.Option(
-            "--class", case_sensitive=False, help="Can be repeated. Default: AIFO in a table, else all.", show_default=False
+            "--class",
+            case_sensitive=False,
+            help="Can be repeated. Default: AIFO in a table, else all.",
+            show_default=False,
         ),
     ] = None,
     format: FormatOption = Format.TABLE,
@@ -58,7 +61,11 @@ def diff(
             named = ", ".join(f"{MEANING[each]} ({each})" for each in chosen)
             emit([f"\n{named}{f' by {by}' if by is not By.MAPPING else ''}:\n"])
         limit = f"LIMIT {_SHOWN}" if table else ""
-        order = "ORDER BY size_bytes DESC, created_ns, start" if by is By.MAPPING else "ORDER BY size_bytes DESC, mappings DESC"
+        order = (
+            "ORDER BY size_bytes DESC, created_ns, start"
+            if by is By.MAPPING
+            else "ORDER BY size_bytes DESC, mappings DESC"
+        )
         print_rows(engine.query(f"FROM groups {order} {limit}"), format, style(engine))
     if not count:
         print("nothing matched", file=sys.stderr)

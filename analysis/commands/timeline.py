@@ -23,13 +23,15 @@ def timeline(
     pid: PidOption = None,
     addr: Annotated[
         str | None,
-        typer.Option(metavar="ADDR", help="What touches an address, or a range: 0x..-0x.. or 0x..+8K.", show_default=False),
+        typer.Option(
+            metavar="ADDR", help="What touches an address, or a range: 0x..-0x.. or 0x..+8K.", show_default=False
+        ),
     ] = None,
     file: Annotated[
         str | None,
         typer.Option(
-            help="Mappings of files with this text in their path, as the kernel gave it; with * ? or [, a glob over the "
-            "whole path; or major:minor:inode, as /proc/PID/maps shows them.",
+            help="Mappings of files with this text in their path, as the kernel gave it; with * ? or [, a glob over "
+            "the whole path; or major:minor:inode, as /proc/PID/maps shows them.",
             show_default=False,
         ),
     ] = None,
@@ -71,13 +73,13 @@ def timeline(
         conditions += [f'start < {span[1]} AND "end" > {span[0]}']
     with open_engine(captures) as engine:
         times = filters.windows(engine, at if at is not None else since, at if at is not None else until)
-        sources = {"windows": filters.per_capture(times)}
+        sources = [("windows", filters.per_capture(times), "true")]
         if pid is not None:
-            sources["used"] = filters.of_pid(engine, pid)
+            sources.append(("used", filters.of_pid(engine, pid), "used.space = timeline.space"))
         source = "timeline" + "".join(
-            f" SEMI JOIN {relation} AS {name} ON {name}.capture = timeline.capture"
-            f" AND {'true' if name == 'windows' else 'used.space = timeline.space'} AND {filters.during('timeline', name)}"
-            for name, relation in sources.items()
+            f" SEMI JOIN {relation} AS {name} ON {name}.capture = timeline.capture AND {space} "
+            f"AND {filters.during('timeline', name)}"
+            for name, relation, space in sources
         )
         columns = "timeline.*"
         if format is Format.TABLE:

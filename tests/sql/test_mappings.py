@@ -13,7 +13,18 @@ from analysis.capture import open_captures
 from analysis.engine import Engine
 from tests.support.captures import build_capture
 from tests.support.oracle import (
-    DONTUNMAP, FIXED, HEAP, MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, MAYMOVE, PAGE, Kernel, Page, Thread,
+    DONTUNMAP,
+    FIXED,
+    HEAP,
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MAYMOVE,
+    PAGE,
+    Kernel,
+    Page,
+    Thread,
 )  # fmt: skip
 
 Birth = tuple[str, int]
@@ -63,7 +74,9 @@ class World:
         calls = len(kernel.rows["syscalls"])
         match chance.randrange(20):
             case 0 | 1 | 2 | 3:
-                page = chance.choice((Page("rw-p"), Page("---p"), Page("r--p", 91, 5, b"/a"), Page("rw-s", 92, 0, b"/b")))
+                page = chance.choice(
+                    (Page("rw-p"), Page("---p"), Page("r--p", 91, 5, b"/a"), Page("rw-s", 92, 0, b"/b"))
+                )
                 shared = MAP_SHARED if page.perms[3] == "s" else MAP_PRIVATE
                 flags = shared | (0 if page.inode else MAP_ANONYMOUS) | chance.choice((0, MAP_FIXED))
                 kernel.mmap(thread, first, count, page, flags)
@@ -90,7 +103,7 @@ class World:
                 self._note(thread, "brk")
             case 17 if len(kernel.threads) < 3:
                 child = kernel.fork(thread)
-                self.births[child.pid] = {page: ("fork", kernel.now_ns) for page in self._pages(child)}
+                self.births[child.pid] = dict.fromkeys(self._pages(child), ("fork", kernel.now_ns))
             case 18 if len(kernel.threads) > 1:
                 for page in list(self.births[thread.pid]):
                     self._free(thread.pid, page)

@@ -16,7 +16,7 @@ SELECT
         WHEN outlook = 'was reached' THEN reached_ns
         WHEN outlook = 'at this rate' THEN try_cast(end_ns + ceil((limit_vmas - vmas) / rate * 1e9) AS UBIGINT)
     END AS forecast_ns,
-    if(possible > 0, 'possible', 'certain') AS certainty
+    if(reason IS NULL, 'certain', 'possible') AS certainty, reason
 FROM chosen
 JOIN peaks USING (capture, space)
 JOIN rates USING (capture, space)
@@ -26,4 +26,10 @@ LEFT JOIN (
     WHERE vmas >= limit_vmas
     GROUP BY capture, space
 ) USING (capture, space)
+LEFT JOIN (
+    SELECT capture, space, any_value(reason) AS reason
+    FROM timeline JOIN chosen USING (capture, space)
+    WHERE timeline.from_ns <= end_ns AND (timeline.to_ns IS NULL OR timeline.to_ns > end_ns)
+    GROUP BY capture, space
+) AS doubtful USING (capture, space)
 LEFT JOIN (SELECT capture, pid, comm FROM processes) AS processes ON chosen.capture = processes.capture AND chosen.pid = processes.pid;
