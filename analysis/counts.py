@@ -49,8 +49,8 @@ def forecasts(engine: Engine, compact: bool) -> str:
     """A query: a row for each address space, with what made most of its VMAs. `compact`: for a table."""
     run(engine, "makers", "asking who made them")
     columns = (
-        "capture, host, pid, space, comm, peak, peak_at_most, peak_ns, vmas, vmas_at_most, possible, limit_vmas, share, "
-        "rate, outlook, forecast_ns, certainty, reason, makers"
+        "capture, host, pid, space, comm, peak, peak_at_most, peak_ns, vmas, vmas_at_most, possible, limit_vmas, "
+        "share, rate, outlook, forecast_ns, certainty, reason, makers"
     )
     if compact:
         columns = "capture, " if len(engine.captures) > 1 else ""

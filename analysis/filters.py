@@ -118,7 +118,7 @@ def _size(part: str, text: str) -> int:
 
 
 def of_file(text: str) -> str:
-    """A condition on dev, inode and path: `08:11:1234` is a device and inode, *?[ make a glob, else part of the path."""
+    """A condition on dev, inode and path: `08:11:1234` is a device and inode, *?[ make a glob, else a part of it."""
     if not text:
         raise UsageError(
             "--file is empty", "give a part of the path, a glob, or major:minor:inode as in /proc/PID/maps"

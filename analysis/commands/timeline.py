@@ -92,4 +92,4 @@ def timeline(
         print_rows(rows, format, style(engine))
     if not count():
         print("nothing matched", file=sys.stderr)
-    next_command("what was created in a stretch of time and is still there", "diff", captures, "--from +1s --to +2s")
+    next_command("what was created in a stretch of time and is still there", "diff", captures)

@@ -29,7 +29,7 @@ LEFT JOIN (
 LEFT JOIN (
     SELECT capture, space, any_value(reason) AS reason
     FROM timeline JOIN chosen USING (capture, space)
-    WHERE timeline.from_ns <= end_ns AND (timeline.to_ns IS NULL OR timeline.to_ns > end_ns)
+    WHERE timeline.from_ns <= chosen.end_ns AND (timeline.to_ns IS NULL OR timeline.to_ns > chosen.end_ns)
     GROUP BY capture, space
 ) AS doubtful USING (capture, space)
 LEFT JOIN (SELECT capture, pid, comm FROM processes) AS processes ON chosen.capture = processes.capture AND chosen.pid = processes.pid;
