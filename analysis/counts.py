@@ -57,7 +57,7 @@ def forecasts(engine: Engine, compact: bool) -> str:
         columns += (
             "pid, comm, peak, peak_ns, vmas, vmas_at_most, limit_vmas, format('{:.1f} %', share * 100) AS share, "
             "format('{:+.1f}/s', rate) AS rate, outlook, forecast_ns, "
-            "certainty || coalesce(': ' || reason, '') AS certainty, makers"
+            "certainty || coalesce(format(': {} of them, ', possible) || reason, '') AS certainty, makers"
         )
     return f"""
         WITH named AS (

@@ -1,0 +1,133 @@
+"""Counts of VMAs against /proc/PID/maps, and a leak that is known found again by `analyze diff`."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from analysis.capture import open_captures
+from analysis.engine import Engine
+from tests.support.commands import analyze_rows
+from tests.support.recordings import record_host, record_run
+from tests.support.workloads import build
+
+pytestmark = pytest.mark.usefixtures("short_recordings")
+
+MANY = Path(__file__).parents[1] / "fidelity" / "many_mappings.py"
+
+
+def test_as_many_vmas_as_the_kernel_says(tmp_path: Path) -> None:
+    """More than 50,000 in one process, at every reading of it while it stood still."""
+    capture = tmp_path / "capture"
+    with record_host(capture, "--checkpoint-every", "500ms", "--freeze"):
+        process = subprocess.Popen([sys.executable, MANY, "7"])
+        try:
+            time.sleep(4)
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(0.7)
+            lines = Path(f"/proc/{process.pid}/maps").read_text().splitlines()
+            now_ns = time.monotonic_ns()
+        finally:
+            process.kill()
+            process.wait()
+    seen = [line for line in lines if not line.endswith("[vsyscall]")]
+    assert len(seen) > 50_000
+    with Engine(open_captures([capture])) as engine:
+        [(vmas, most)] = [
+            (row["vmas"], row["vmas_at_most"])
+            for row in engine.query(
+                "SELECT arg_max(vmas, ts_ns) AS vmas, arg_max(vmas_at_most, ts_ns) AS vmas_at_most "
+                f"FROM vma_counts WHERE pid = {process.pid} AND ts_ns <= {now_ns} "
+                f"AND space = (SELECT max(space) FROM spaces WHERE pid = {process.pid})"
+            ).dicts()
+        ]
+        readings = engine.query(
+            "WITH readings AS (SELECT pid, ts_begin_ns, count(*) FILTER (path <> '[vsyscall]') AS lines FROM maps "
+            f"WHERE reason = 'checkpoint' AND pid = {process.pid} GROUP BY ALL) "
+            "SELECT lines, vmas, vmas_at_most FROM readings ASOF JOIN vma_counts "
+            "ON readings.pid = vma_counts.pid AND ts_begin_ns >= ts_ns WHERE lines > 50000"
+        ).dicts()
+    assert (vmas, most) == (len(seen), len(seen))
+    assert len(readings) > 3
+    assert [row["vmas"] for row in readings] == [row["lines"] for row in readings]
+
+
+@dataclass(frozen=True)
+class Leak:
+    capture: Path
+    file: Path
+    begin_ns: int
+    end_ns: int
+    pid: int
+    code: dict[str, range]
+
+
+MAPPED, PAGES = 23, 3
+FREED, OTHERS = 17, 7
+
+
+@pytest.fixture(scope="module")
+def leak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leak]:
+    folder = tmp_path_factory.mktemp("leak")
+    file = folder / "leaked.dat"
+    file.write_bytes(bytes(4096 * PAGES))
+    command = [build("leak"), str(file), *map(str, (MAPPED, PAGES, FREED, OTHERS))]
+    capture, done = record_run(folder / "capture", command, "--stacks")
+    words = [line.split() for line in done.stdout.decode().splitlines()]
+    times = {name: int(first) for name, first, *rest in words if not rest}
+    code = {name: range(int(first, 16), int(rest[0], 16)) for name, first, *rest in words if rest}
+    yield Leak(capture.path, file, times["begin"], times["end"], times["pid"], code)
+
+
+def _diff(leak: Leak, *arguments: str) -> list[dict[str, object]]:
+    window = ("--from", f"{leak.begin_ns}ns", "--to", f"{leak.end_ns}ns", "--pid", str(leak.pid))
+    return analyze_rows("diff", leak.capture, *window, *arguments)
+
+
+def test_the_leak_is_found_with_its_number_file_and_size(leak: Leak) -> None:
+    rows = {(row["class"], row["path"]): row for row in _diff(leak, "--by", "file")}
+    leaked = rows["AIFO", str(leak.file)]
+    assert (leaked["mappings"], leaked["size_bytes"], leaked["possible"]) == (MAPPED, MAPPED * PAGES * 4096, 0)
+    assert rows["AIFI", str(leak.file)]["mappings"] == FREED
+    assert rows["AOFI", str(leak.file)]["mappings"] == OTHERS
+    sizes = {(row["class"], row["each_bytes"]): row["mappings"] for row in _diff(leak, "--by", "size")}
+    assert sizes["AIFO", PAGES * 4096] == MAPPED
+
+
+def test_what_only_changed_its_permissions_or_place_was_there_before(leak: Leak) -> None:
+    """The workload moved one mapping of 31 pages, and changed another of 37, between the two times."""
+    sizes = {(row["class"], row["each_bytes"]): row["mappings"] for row in _diff(leak, "--by", "size")}
+    for pages in (31, 37):
+        assert sizes["AOFO", pages * 4096] == 1
+        assert not {kind for kind, each in sizes if each == pages * 4096} - {"AOFO"}
+
+
+def test_the_function_that_leaks_is_in_the_group(leak: Leak) -> None:
+    [group] = [row for row in _diff(leak, "--by", "stack", "--class", "AIFO") if row["mappings"] == MAPPED]
+    stack = str(group["stack"]).split(" < ")
+    with Engine(open_captures([leak.capture])) as engine:
+        [program] = engine.query(
+            f"SELECT start, offset_bytes FROM timeline WHERE pid = {leak.pid} AND perms = 'r-xp' AND path LIKE '%/leak' "
+            "AND cause = 'exec'"
+        ).dicts()
+    offsets = {name: (code.start, code.stop) for name, code in leak.code.items()}
+    frames = [int(frame.removeprefix("leak+0x"), 16) for frame in stack if frame.startswith("leak+0x")]
+    inside = [
+        name
+        for frame in frames
+        for name, (first, last) in offsets.items()
+        if first <= frame + program["start"] - program["offset_bytes"] <= last
+    ]
+    assert inside == ["leak", "entry"]
+
+
+def test_counts_of_the_leak_end_with_what_it_left(leak: Leak) -> None:
+    makers = [row["makers"] for row in analyze_rows("counts", leak.capture, "--pid", str(leak.pid))]
+    assert any(f"mmap {leak.file}: {MAPPED}" in text for text in makers), makers
