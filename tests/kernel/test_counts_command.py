@@ -114,8 +114,8 @@ def test_the_function_that_leaks_is_in_the_group(leak: Leak) -> None:
     stack = str(group["stack"]).split(" < ")
     with Engine(open_captures([leak.capture])) as engine:
         [program] = engine.query(
-            f"SELECT start, offset_bytes FROM timeline WHERE pid = {leak.pid} AND perms = 'r-xp' AND path LIKE '%/leak' "
-            "AND cause = 'exec'"
+            f"SELECT start, offset_bytes FROM timeline WHERE pid = {leak.pid} AND perms = 'r-xp' "
+            "AND path LIKE '%/leak' AND cause = 'exec'"
         ).dicts()
     offsets = {name: (code.start, code.stop) for name, code in leak.code.items()}
     frames = [int(frame.removeprefix("leak+0x"), 16) for frame in stack if frame.startswith("leak+0x")]

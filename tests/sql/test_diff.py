@@ -139,6 +139,14 @@ def test_mapping_over_a_mapping_frees_it(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_mapping_over_a_mapping_of_the_same_kind_frees_it_too(tmp_path: Path) -> None:
+    script = Script()
+    script.map(0x500, 5, ANONYMOUS)
+    script.at(1)
+    script.map(0x501, 2, ANONYMOUS, fixed=True)
+    assert _mappings(script.capture(tmp_path)) == [("AIFO", 0x501, 2), ("AOFI", 0x501, 2), ("AOFO", 0x500, 3)]
+
+
 def test_a_fork_creates_for_the_child_and_its_exit_frees(tmp_path: Path) -> None:
     script = Script()
     script.map(0x500, 2)
