@@ -11,8 +11,7 @@ import typer
 
 __all__ = [
     "By", "CapturesArgument", "Certainty", "Class", "Format", "FormatOption", "FromOption", "MemoryOption",
-    "PidOption", "ToOption",
-    "parse_size",
+    "PidOption", "ToOption", "parse_size",
 ]  # fmt: skip
 
 
