@@ -30,6 +30,8 @@ _NUMBERS = 1 << 16
 _PAGE_BYTES = mmap.PAGESIZE
 _NO_STACK = -38  # bpf/common.h: stacks were not asked for
 _KNOWN_FILE, _KNOWN_OLD_SIZE, _KNOWN_NEW_SIZE, _KNOWN_PATH = 1, 2, 4, 8  # bpf/files.c
+# pa.array looks for pandas on the disk each time it is given a list: 0.05 ms
+_ABIS = pa.array(["x86_64", "i386"])
 _TASK_EVENTS = pa.array(["clone", "exec"])  # enum task_event, bpf/tasks.c
 _SIGNALS = {7: "SIGBUS", 11: "SIGSEGV"}
 
@@ -61,24 +63,50 @@ class _Arguments:
                     if table[number] < 0:  # the low half of a 64-bit argument in two registers comes first
                         table[number] = place
 
-    def column(self, name: str, records: Columns, nr: Ints, present: Ints) -> tuple[Ints, Mask | None] | None:
-        """Values and validity of an argument column; None when no call in the batch has it."""
-        position = self.position[name]
-        places = position[present]
-        distinct = np.unique(places)
-        if distinct[-1] < 0:
-            return None
-        if distinct[0] >= 0:
-            valid = None
-        else:
-            valid = position[nr] >= 0
-            distinct = distinct[1:]
-        if len(distinct) == 1:
-            return records["args"][distinct[0]], valid
-        return records["args"][np.maximum(position[nr], 0), np.arange(len(records))], valid
-
 
 _ARGUMENTS = _Arguments()
+
+
+class _Calls:
+    """Which calls the records of a batch are: `present` are their numbers, `which` the place of each record's there.
+
+    There are few of them, so what is asked of a record by its number is looked up in a few bytes.
+    """
+
+    def __init__(self, records: Columns) -> None:
+        nr = records["nr"]
+        self.records = records
+        self.present = np.flatnonzero(np.bincount(nr))
+        places = np.zeros(_NUMBERS, np.intp)
+        places[self.present] = np.arange(len(self.present))
+        self.which: Ints = places[nr]
+        self._masks: dict[bytes, Mask] = {}
+
+    def where(self, asked: Mask) -> Mask | None:
+        """Records of the calls of `present` that are asked for; None: all are."""
+        if asked.all():
+            return None
+        key = asked.tobytes()
+        if key not in self._masks:
+            self._masks[key] = asked[self.which]
+        return self._masks[key]
+
+    def argument(self, column: str) -> tuple[Ints, Mask | None] | None:
+        """Values and validity of an argument column; None when no call in the batch has it."""
+        places = _ARGUMENTS.position[column][self.present]
+        distinct = np.unique(places[places >= 0])
+        if not len(distinct):
+            return None
+        args = self.records["args"]
+        if len(distinct) == 1:
+            values = args[distinct[0]]
+        else:
+            values = args[np.maximum(places, 0)[self.which], np.arange(len(self.which))]
+        return values, self.where(places >= 0)
+
+
+_NAMES = pa.array(_ARGUMENTS.names)
+_OPERATIONS = pa.array([name.removesuffix("64") for name in _ARGUMENTS.names])
 _MAPS_A_FILE = np.zeros(_NUMBERS, np.bool_)
 for _call in SYSCALLS:
     if _call.name in ("mmap", "old_mmap"):
@@ -98,14 +126,19 @@ def _named(index: Ints, names: pa.Array, valid: Mask | None = None) -> pa.Dictio
 
 
 def _text(field: Ints, valid: Mask | None = None) -> pa.DictionaryArray:
-    """Fixed-width, NUL-padded byte strings as a dictionary; each distinct string is cut once."""
-    fixed = pa.Array.from_buffers(pa.binary(field.dtype.itemsize), len(field), [None, pa.py_buffer(field)])
+    """Fixed-width, NUL-padded byte strings as a dictionary; of equal neighbours the first is looked up, each distinct
+    string is cut once."""
+    words = field.view(np.uint64).reshape(len(field), -1)
+    changed = np.zeros(len(field), np.bool_)
+    changed[:1] = True
+    for word in words.T:
+        changed[1:] |= word[1:] != word[:-1]
+    heads = np.flatnonzero(changed)
+    values = field[heads]
+    fixed = pa.Array.from_buffers(pa.binary(field.dtype.itemsize), len(values), [None, pa.py_buffer(values)])
     encoded = fixed.dictionary_encode()
-    words = pa.array([word.split(b"\0", 1)[0] for word in encoded.dictionary.to_pylist()], pa.binary())
-    indices = encoded.indices
-    if valid is not None:
-        indices = _array(indices.to_numpy(), pa.int32(), valid)
-    return pa.DictionaryArray.from_arrays(indices, words)
+    names = pa.array([word.split(b"\0", 1)[0] for word in encoded.dictionary.to_pylist()], pa.binary())
+    return _named(np.repeat(encoded.indices.to_numpy(), np.diff(heads, append=len(field))), names, valid)
 
 
 def _path(records: Columns, valid: Mask | None) -> pa.DictionaryArray:
@@ -152,36 +185,37 @@ def _stack_id(ids: Ints) -> pa.Array:
 
 
 def _abi(nr: Ints) -> pa.DictionaryArray:
-    return _named(nr >= NR_I386, pa.array(["x86_64", "i386"]))
+    return _named(nr >= NR_I386, _ABIS)
 
 
 def _outcome(ret: Ints) -> dict[str, pa.Array]:
     """`ret` and `errno`: the kernel returns errors as -4095..-1 (include/linux/err.h)."""
-    return {"ret": _array(ret, pa.int64()), "errno": _array(np.where((ret < 0) & (ret >= -4095), -ret, 0), pa.int32())}
+    failed = ret.view(np.uint64) > np.uint64(2**64 - 4096)
+    return {"ret": _array(ret, pa.int64()), "errno": _array(np.where(failed, -ret, 0), pa.int32())}
 
 
 def decode_calls(records: Columns) -> pa.Table:
     """Ring `calls` to table `syscalls`, one row a record, in ring order (by exit, per CPU)."""
-    rows = len(records)
-    nr = records["nr"]
-    present = np.flatnonzero(np.bincount(nr))
+    calls = _Calls(records)
     columns = _caller(records) | _outcome(records["ret"])
     columns["ts_enter_ns"] = _array(records["ts_enter_ns"], pa.uint64())
     columns["ts_exit_ns"] = _array(records["ts_exit_ns"], pa.uint64())
-    columns["syscall"] = _named(_ARGUMENTS.name_index[nr], pa.array(_ARGUMENTS.names))
-    columns["abi"] = _abi(nr)
+    columns["syscall"] = _named(_ARGUMENTS.name_index[calls.present][calls.which], _NAMES)
+    columns["abi"] = _abi(records["nr"])
     for column in TABLES["syscalls"].columns:
         if column.name in _ARGUMENTS.position:
-            found = _ARGUMENTS.column(column.name, records, nr, present)
+            found = calls.argument(column.name)
             if found is not None:
                 columns[column.name] = _array(*_fit(found, column.type))
-    columns["offset_bytes"] = _offset_bytes(records, nr, present)
-    maps_a_file = _MAPS_A_FILE[present]
+    columns["offset_bytes"] = _offset_bytes(calls)
+    maps_a_file = _MAPS_A_FILE[calls.present]
     if maps_a_file.any():
-        valid = _MAPS_A_FILE[nr] & (records["fd_inode"] != 0)
+        valid = records["fd_inode"] != 0
+        if (mapping := calls.where(maps_a_file)) is not None:
+            valid &= mapping
         for name in ("fd_inode", "fd_size_bytes", "fd_dev", "fd_generation"):
             columns[name] = _array(records[name], TABLES["syscalls"][name].type, valid)
-    return _table("syscalls", columns, rows)
+    return _table("syscalls", columns, len(records))
 
 
 def _fit(found: tuple[Ints, Mask | None], type: pa.DataType) -> tuple[Ints, pa.DataType, Mask | None]:
@@ -196,9 +230,10 @@ def _fit(found: tuple[Ints, Mask | None], type: pa.DataType) -> tuple[Ints, pa.D
     return values, type, valid
 
 
-def _offset_bytes(records: Columns, nr: Ints, present: Ints) -> pa.Array:
-    given = _ARGUMENTS.column("offset_bytes", records, nr, present)
-    pages = _ARGUMENTS.column("pgoff", records, nr, present)
+def _offset_bytes(calls: _Calls) -> pa.Array:
+    given = calls.argument("offset_bytes")
+    pages = calls.argument("pgoff")
+    nr = calls.records["nr"]
     if pages is None:
         return _nulls(len(nr), pa.uint64()) if given is None else _array(given[0], pa.uint64(), given[1])
     # mmap2's unit is 4096 bytes whatever the page size; remap_file_pages counts pages
@@ -235,8 +270,7 @@ def decode_files(records: Columns) -> pa.Table:
     columns = _caller(records) | _outcome(records["ret"])
     columns["ts_enter_ns"] = _array(records["ts_enter_ns"], pa.uint64())
     columns["ts_exit_ns"] = _array(records["ts_exit_ns"], pa.uint64())
-    base = pa.array([name.removesuffix("64") for name in _ARGUMENTS.names])
-    columns["operation"] = pa.array(base.take(_array(_ARGUMENTS.name_index[nr], pa.int32())).dictionary_encode())
+    columns["operation"] = pa.array(_OPERATIONS.take(_array(_ARGUMENTS.name_index[nr], pa.int32())).dictionary_encode())
     columns["abi"] = _abi(nr)
     fd = np.where(opens, records["ret"], arg[0].astype(np.uint32).view(np.int32).astype(np.int64))
     columns["fd"] = _array(fd, pa.int32(), ~by_path & ~(opens & (records["ret"] < 0)))

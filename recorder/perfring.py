@@ -28,7 +28,7 @@ from recorder.sideband import RING_FULL, RawChunk, SidebandLoss, lost_in, record
 
 __all__ = ["PerfError", "PerfRings"]
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 2 << 20
 """Most bytes of a chunk: what stays in a CPU's cache while it is worked on. A record, 64 KiB at most, must fit."""
 
 _SYS_PERF_EVENT_OPEN = 298  # arch/x86/entry/syscalls/syscall_64.tbl

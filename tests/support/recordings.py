@@ -49,7 +49,9 @@ class Capture:
                 for f in arrow_schema(TABLES[name])
             ]
         )
-        return pa.concat_tables(table.cast(plain) for table in tables).sort_by(TABLES[name].time)
+        unfolded = (table.cast(pa.schema([plain.field(column) for column in table.column_names])) for table in tables)
+        rows = pa.concat_tables([*unfolded, plain.empty_table()], promote_options="default")
+        return rows.select(plain.names).sort_by(TABLES[name].time)
 
     def rows(self, name: str, **equal: Any) -> list[dict[str, Any]]:
         """Rows of a table whose columns equal the given values, in order of time."""
