@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 from recorder.schema import FORMAT_VERSION
@@ -32,11 +33,27 @@ class FileEntry:
 
 
 def render(fields: Mapping[str, Any], files: Iterable[FileEntry]) -> bytes:
-    """The manifest as UTF-8 JSON: the fields in their own order, then one line for each file."""
-    # bytes of argv that are no UTF-8 are surrogates in Python; \udcXX is how JSON can carry them
-    head = json.dumps({"format": FORMAT_VERSION, **fields}, indent=1)
-    lines = ",\n  ".join(json.dumps(asdict(entry)) for entry in files)
-    return f'{head[:-2]},\n "files": [{lines}]\n}}\n'.encode()
+    """The manifest as UTF-8 JSON: the fields in their own order, then the files; a line for each, and for what lists
+    hold."""
+    members = [f'"{name}": {_value(value)}' for name, value in {"format": FORMAT_VERSION, **fields}.items()]
+    members.append(f'"files": {_lines(map(_file, files))}')
+    return ("{\n " + ",\n ".join(members) + "\n}\n").encode()
+
+
+# json.dumps is in C, and twenty times as fast, only without its own indentation; a manifest is written every second.
+# Bytes of argv that are no UTF-8 are surrogates in Python; \udcXX is how JSON can carry them.
+def _value(value: Any) -> str:
+    return _lines(map(json.dumps, value)) if isinstance(value, list) else json.dumps(value)
+
+
+def _lines(values: Iterable[str]) -> str:
+    text = ",\n  ".join(values)
+    return f"[\n  {text}\n ]" if text else "[]"
+
+
+@cache
+def _file(entry: FileEntry) -> str:
+    return json.dumps(asdict(entry))
 
 
 def is_manifest(text: bytes) -> bool:
