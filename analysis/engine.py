@@ -24,7 +24,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from analysis.capture import Capture
+from analysis.capture import Capture, CheckedFile
 from analysis.dictionary import View, duckdb_type, quote, text_literal, views
 from analysis.errors import AnalysisError, UsageError
 from analysis.progress import Progress
@@ -185,19 +185,19 @@ class Engine:
         self._timeline = True
 
     def _table_sql(self, table: Table) -> str:
-        """The rows of all captures, one read for each. Files may lack optional columns, in which they hold nothing."""
+        """The rows of all captures: one read for files with the same columns of the same capture."""
         parts = []
         for label, capture in self.captures.items():
-            files = [file for file in capture.files if file.entry.table == table.name and file.entry.rows]
-            if not files:
-                continue
-            present: frozenset[str] = frozenset().union(*(file.columns for file in files))
-            paths = ", ".join(text_literal(str(file.path)) for file in files)
-            by_name = "true" if any(file.columns != present for file in files) else "false"
-            # a folder named like host=a must not become a column
-            source = f"read_parquet([{paths}], hive_partitioning = false, union_by_name = {by_name})"
+            groups: dict[frozenset[str], list[CheckedFile]] = {}
+            for file in capture.files:
+                if file.entry.table == table.name and file.entry.rows:
+                    groups.setdefault(file.columns, []).append(file)
             origin = f"{_text(label)} AS capture, {_text(capture.manifest.host)} AS host"
-            parts.append(f"SELECT {_expressions(table, present)}, {origin} FROM {source}")
+            for present, files in groups.items():
+                paths = ", ".join(text_literal(str(file.path)) for file in files)
+                # a folder named like host=a must not become a column
+                source = f"read_parquet([{paths}], hive_partitioning = false)"
+                parts.append(f"SELECT {_expressions(table, present)}, {origin} FROM {source}")
         nothing = f"SELECT {_expressions(table, frozenset())}, NULL::VARCHAR AS capture, NULL::VARCHAR AS host"
         return " UNION ALL ".join(parts) or f"{nothing} WHERE false"
 

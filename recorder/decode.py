@@ -128,7 +128,7 @@ def _named(index: Ints, names: pa.Array, valid: Mask | None = None) -> pa.Dictio
 def _text(field: Ints, valid: Mask | None = None) -> pa.DictionaryArray:
     """Fixed-width, NUL-padded byte strings as a dictionary; of equal neighbours the first is looked up, each distinct
     string is cut once."""
-    words = field.view(np.uint64).reshape(len(field), -1)
+    words = field.view(np.uint64).reshape(len(field), field.dtype.itemsize // 8)
     changed = np.zeros(len(field), np.bool_)
     changed[:1] = True
     for word in words.T:
