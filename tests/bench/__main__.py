@@ -75,6 +75,7 @@ class Bench:
         cases = [
             ("mix from one CPU", HOST, Workload((f"{calls} mix",), self.cpu)),
             ("mprotect from one CPU", HOST, Workload((f"{calls} mprotect",), self.cpu)),
+            ("munmap of nothing from one CPU", HOST, Workload((f"{2 * calls} munmap",), self.cpu)),
             (f"mprotect from all {cpus} CPUs", HOST, Workload((f"{calls} mprotect {cpus}",))),
         ]
         rows = []

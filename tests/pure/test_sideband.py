@@ -199,7 +199,7 @@ def test_nothing_decodes_to_empty_tables() -> None:
         assert table.schema.equals(arrow_schema(TABLES[name]), check_metadata=True)
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(known, max_size=40), st.sets(st.integers(1, 39)), st.sets(st.integers(1, 40), max_size=3))
 def test_rows_are_those_of_a_plain_decoder_however_the_chunks_are_cut(
     records: list[Record], cuts: set[int], exclude: set[int]

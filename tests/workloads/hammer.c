@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hammer CALLS [mprotect|mmap|mix|other] [THREADS] [--rate CALLS_PER_SECOND]
+ * hammer CALLS [mprotect|mmap|mix|munmap|other] [THREADS] [--rate CALLS_PER_SECOND]
  *
  * Makes calls as fast as it can, or at a rate, and says how many and what each cost:
  *
  *   begin_ns N end_ns N
  *   KIND calls N failed N ns_per_call X       (a line per kind of call)
  *
- * mmap is mmap and munmap of a page in turn, mix adds mprotect, other is getppid, which nobody
- * traces. CALLS is shared out among threads and kinds, and rounded down. The times leave out the
- * making of threads; between them no other mapping call is made.
+ * mmap is mmap and munmap of a page in turn, mix adds mprotect, munmap is that of pages long gone,
+ * the cheapest call that is traced, other is getppid, which nobody traces. CALLS is shared out among
+ * threads and kinds, and rounded down. The times leave out the making of threads; between them no
+ * other mapping call is made.
  */
 #include "workload.h"
 #include <pthread.h>
@@ -24,8 +25,10 @@ static const struct mode {
 	int kinds;
 	enum kind order[3];
 } modes[] = {
-	{"mprotect", 1, {MPROTECT}}, {"mmap", 2, {MMAP, MUNMAP}}, {"mix", 3, {MMAP, MPROTECT, MUNMAP}}, {"other", 1, {OTHER}},
+	{"mprotect", 1, {MPROTECT}}, {"mmap", 2, {MMAP, MUNMAP}}, {"mix", 3, {MMAP, MPROTECT, MUNMAP}},
+	{"munmap", 1, {MUNMAP}}, {"other", 1, {OTHER}},
 };
+enum { MODES = sizeof(modes) / sizeof(modes[0]) };
 
 static const struct mode *mode = modes;
 static unsigned long calls_per_kind; /* of one thread */
@@ -97,15 +100,15 @@ int main(int argc, char **argv)
 			calls = strtoul(argv[i], NULL, 10);
 			place++;
 		} else if (place == 1) {
-			for (mode = modes; mode < modes + 4 && strcmp(mode->name, argv[i]) != 0; mode++)
+			for (mode = modes; mode < modes + MODES && strcmp(mode->name, argv[i]) != 0; mode++)
 				;
 			place++;
 		} else {
 			threads = atol(argv[i]);
 		}
 	}
-	if (calls == 0 || mode == modes + 4 || threads < 1) {
-		fprintf(stderr, "usage: hammer CALLS [mprotect|mmap|mix|other] [THREADS] [--rate CALLS_PER_SECOND]\n");
+	if (calls == 0 || mode == modes + MODES || threads < 1) {
+		fprintf(stderr, "usage: hammer CALLS [mprotect|mmap|mix|munmap|other] [THREADS] [--rate CALLS_PER_SECOND]\n");
 		return 2;
 	}
 	calls_per_kind = calls / threads / mode->kinds;
