@@ -29,8 +29,8 @@ from recorder.sideband import RING_FULL, RawChunk, SidebandLoss, lost_in, record
 __all__ = ["PerfError", "PerfRings"]
 
 CHUNK_BYTES = 2 << 20
-"""Most bytes of a chunk. Smaller ones take more calls of numpy for a record, larger ones leave a CPU's cache: in one run
-95 ns a record at 1 MiB, 79 at 2, 135 at 9. A record, 64 KiB at most, must fit."""
+"""Most bytes of a chunk. Smaller ones take more calls of numpy for a record, larger ones leave a CPU's cache: in one
+run 95 ns a record at 1 MiB, 79 at 2, 135 at 9. A record, 64 KiB at most, must fit."""
 
 _SYS_PERF_EVENT_OPEN = 298  # arch/x86/entry/syscalls/syscall_64.tbl
 _FD_CLOEXEC = 8  # PERF_FLAG_FD_CLOEXEC
