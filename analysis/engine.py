@@ -89,12 +89,18 @@ class Engine:
 
     `labels` names each capture in the `capture` column: its directory's name, or its path where two
     directories have the same name. `writable` are files that statements of ours may write.
-    The views over the timeline are empty until a query names one of them, or `need_timeline` is called.
+    `described` gives views and columns their descriptions, which takes 0.4 s. The views over the timeline are empty
+    until a query names one of them, or `need_timeline` is called.
     """
 
     def __init__(
-        self, captures: Sequence[Capture], limits: Limits | None = None, writable: Sequence[Path] = ()
+        self,
+        captures: Sequence[Capture],
+        limits: Limits | None = None,
+        writable: Sequence[Path] = (),
+        described: bool = True,
     ) -> None:
+        self._described = described
         self._limits = limits = limits or Limits()
         names = [capture.path.resolve().name for capture in captures]
         self.captures = {
@@ -167,7 +173,7 @@ class Engine:
             else:
                 sql = _stored_from(view.sql, {}) if _TIMELINE.search(view.sql) else view.sql
             self._connection.execute(sql)
-            self._connection.execute("; ".join(_comments(view)))
+            self._describe(view)
 
     def need_timeline(self) -> None:
         """Fill the views over the timeline; address spaces not rebuilt yet are rebuilt."""
@@ -181,8 +187,12 @@ class Engine:
             if view.kind == "view" and _TIMELINE.search(view.sql):
                 sql = _stored_from(view.sql, sources)
                 self._connection.execute(sql.replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1))
-                self._connection.execute("; ".join(_comments(view)))
+                self._describe(view)
         self._timeline = True
+
+    def _describe(self, view: View) -> None:
+        if self._described:
+            self._connection.execute("; ".join(_comments(view)))
 
     def _table_sql(self, table: Table) -> str:
         """The rows of all captures: one read for files with the same columns of the same capture."""

@@ -66,7 +66,7 @@ class Rebuild:
             for number, (since, until) in enumerate(pairwise(cuts)):
                 progress(len(cuts) + number, 2 * len(cuts))
                 self._slices(since, until)
-            for name in ("eras", "doubts", "rectangles", "spaces"):
+            for name in ("eras", "doubts", "rectangles", "spaces", "marks"):
                 self._run(name)
 
     def _run(self, name: str) -> None:
@@ -159,9 +159,11 @@ class Rebuild:
 
 
 _FINAL = {
-    "timeline": "SELECT * FROM rectangles",
+    # sorted, so that a question of one address space reads its own rows and few others
+    "timeline": "SELECT * FROM rectangles ORDER BY space, from_ns",
     "spaces": "SELECT * FROM spaces_found ORDER BY space",
     "doubts": "SELECT space, lo::UBIGINT << 12, hi::UBIGINT << 12, from_ns, to_ns, reason FROM doubts_found",
+    "marks": "SELECT * FROM marks_found ORDER BY space, from_ns",
 }
 
 

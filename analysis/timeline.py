@@ -1,6 +1,6 @@
 """Keeps rebuilt timelines beside their captures, so that a second question answers at once.
 
-CAPTURE.timeline/KEY/ holds three Parquet files. KEY is a hash of the capture's list of files (names and SHA-256)
+CAPTURE.timeline/KEY/ holds a few Parquet files. KEY is a hash of the capture's list of files (names and SHA-256)
 and of the code that rebuilds, so that a timeline of something else is never used. Where that folder cannot be
 written, the user's cache directory is taken, and where that cannot be either, a temporary one.
 """
@@ -47,6 +47,7 @@ STORED = {
         "space": "UBIGINT", "start": "UBIGINT", "end": "UBIGINT", "from_ns": "UBIGINT", "to_ns": "UBIGINT",
         "reason": "VARCHAR",
     },
+    "marks": {"space": "UBIGINT", "from_ns": "UBIGINT", "mark": "VARCHAR", "address": "UBIGINT"},
 }  # fmt: skip
 """The files of a stored timeline: their columns and DuckDB types."""
 
