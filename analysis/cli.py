@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from analysis.commands import check, counts, diff, schema, sql, summary, timeline
+from analysis.commands import check, counts, diff, maps, schema, sql, summary, timeline
 from analysis.errors import AnalysisError, ReaderGone
 from analysis.text import inert
 
@@ -26,12 +26,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("summary")(summary.summary)
-app.command("schema")(schema.schema)
-app.command("sql")(sql.sql)
-app.command("check")(check.check)
+app.command("maps")(maps.maps)
 app.command("timeline")(timeline.timeline)
 app.command("diff")(diff.diff)
 app.command("counts")(counts.counts)
+app.command("check")(check.check)
+app.command("schema")(schema.schema)
+app.command("sql")(sql.sql)
 
 
 def main() -> None:

@@ -1,0 +1,129 @@
+"""`analyze maps`: an address space as it was, in the kernel's own words."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from analysis.errors import UsageError
+from analysis.options import CapturesArgument, Format, FormatOption
+from analysis.text import inert
+
+if TYPE_CHECKING:
+    from analysis.engine import Engine
+    from analysis.maps import Maps
+
+__all__ = ["maps"]
+
+_SHOWN = 5  # doubts that are listed
+
+
+def maps(
+    captures: CapturesArgument,
+    pid: Annotated[int, typer.Option("--pid", min=1, help="The process.", show_default=False)],
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", help="When. Default: the last instant.", show_default=False)
+    ] = None,
+    diff: Annotated[
+        str | None,
+        typer.Option("--diff", metavar="TIME", help="Show what changed until then.", show_default=False),
+    ] = None,
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """Show the address space of a process at an instant, in the format of /proc/PID/maps.
+
+    A TIME is +1.5s from the start of the recording, 2026-01-31T12:00:00.5Z, or 123ns of CLOCK_MONOTONIC. Standard
+    error says whether the answer is certain, or which mappings are only possible and why. What is not plainly visible
+    in a path is escaped; json, csv, parquet and arrow have its bytes, and who made each mapping.
+
+    With --diff, lines that are gone then begin with -, new ones with +.
+    """
+    from analysis.commands.common import open_engine, style
+    from analysis.maps import line, maps_at
+    from analysis.output import emit, print_rows
+    from analysis.rows import Rows
+    from analysis.spaces import find
+
+    if diff is not None and at is None:
+        raise UsageError("--diff needs the time to compare with", "give it with --at")
+    with open_engine(captures, described=False) as engine:
+        now = maps_at(engine, find(engine, pid, at))
+        if diff is not None:
+            _changes(engine, now, maps_at(engine, find(engine, pid, diff)), format)
+        elif format is Format.TABLE:
+            emit(f"{line(row)}\n" for row in now.lines)
+        else:
+            print_rows(Rows.of(now.table), format, style(engine))
+        _say_how_sure(engine, now)
+        _hint(engine, captures, now, diff)
+
+
+def _changes(engine: Engine, before: Maps, after: Maps, format: Format) -> None:
+    """Print what differs; say how sure the later side is, the earlier one is said with every answer."""
+    from analysis.commands.common import style
+    from analysis.maps import changes, line
+    from analysis.output import emit, print_rows
+    from analysis.rows import Rows
+
+    found = list(changes(before.lines, after.lines))
+    look = style(engine)
+    if format is Format.TABLE:
+        red, green, plain = ("\x1b[31m", "\x1b[32m", "\x1b[0m") if look.colour else ("", "", "")
+        emit(
+            f"{green if change.new else red}{'+' if change.new else '-'}{line(change.row)}{plain}\n" for change in found
+        )
+    else:
+        import pyarrow as pa
+
+        rows = [{"change": "new" if change.new else "gone", **change.row} for change in found]
+        schema = pa.schema([pa.field("change", pa.string()), *before.table.schema])
+        print_rows(Rows.of(pa.Table.from_pylist(rows, schema)), format, look)
+    gone = sum(not change.new for change in found)
+    print(f"{gone} gone, {len(found) - gone} new, {len(before.lines) - gone} unchanged", file=sys.stderr)
+    _say_how_sure(engine, after)
+
+
+def _say_how_sure(engine: Engine, maps: Maps) -> None:
+    from analysis.spaces import exactly
+
+    place = maps.place
+    when = f"of process {place.pid} at {exactly(place.at_ns, engine.captures[place.capture])}"
+    rows = maps.lines
+    doubtful = [row for row in rows if row["certainty"] == "possible"]
+    unmapped = [doubt for doubt in maps.doubts if not any(_overlap(doubt, row) for row in doubtful)]
+    if not doubtful and not unmapped:
+        print(f"certain: {len(rows)} mapping{'s' * (len(rows) != 1)} {when}", file=sys.stderr)
+        return
+    print(f"possible: {len(doubtful)} of {len(rows)} mapping{'s' * (len(rows) != 1)} {when}", file=sys.stderr)
+    places: dict[str, list[str]] = {}
+    for row in [*doubtful, *unmapped]:
+        places.setdefault(row["reason"], []).append(f"{row['start']:08x}-{row['end']:08x}")
+    for reason, ranges in places.items():
+        where = ", ".join(ranges) if len(ranges) <= _SHOWN else f"{len(ranges)} ranges"
+        print(f"  {inert(reason)}: {where}", file=sys.stderr)
+
+
+def _overlap(one: dict[str, int], other: dict[str, int]) -> bool:
+    return one["start"] < other["end"] and other["start"] < one["end"]
+
+
+def _hint(engine: Engine, captures: Sequence[Path], maps: Maps, diff: str | None) -> None:
+    """Print the next useful command: what changed, then who did it."""
+    from analysis.spaces import exactly
+
+    place = maps.place
+    capture = engine.captures[place.capture]
+    # the name is quoted for a shell; where it is not plainly visible it could not be typed either
+    path = inert(shlex.quote(str(capture.path)))
+    if diff is None:
+        begin = exactly(min((row["from_ns"] for row in maps.lines if row["from_ns"]), default=place.at_ns), capture)
+        at = exactly(place.at_ns, capture)
+        print(f"\nhint: what changed until then: analyze maps {path} --pid {place.pid} --at {begin} --diff {at}", file=sys.stderr)
+    else:
+        query = f"SELECT * FROM timeline WHERE space = {place.space} AND from_ns > {place.at_ns} ORDER BY from_ns"
+        print(f'\nhint: who did it: analyze sql {path} -q "{query}"', file=sys.stderr)
