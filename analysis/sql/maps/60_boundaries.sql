@@ -1,22 +1,37 @@
 -- At which of those places does one VMA end and the next begin?
--- The last that told of the place decides: a VMA that lay on both sides, or one that ended there. After an mremap
--- the kernel's own rules do (mm/vma.c, vma_merge and can_vma_merge_before/after): neighbours merge that have the same
--- flags and file and a continuing vm_pgoff. For a file or shared memory that is all. Private anonymous memory keeps,
--- once a page of it was written, the vm_pgoff of the address where it was made, and its anon_vma (copy_vma,
--- is_mergeable_anon_vma); whether it was written no event tells. What is moved mostly was.
+-- The last that told of the place decides: a VMA that lay on both sides, or one that ended there. After an mremap or a
+-- silent call the kernel's own rules do (mm/vma.c, can_vma_merge_before and can_vma_merge_after): neighbours merge that
+-- have the same file, flags, policy and name and a continuing vm_pgoff. For a file or shared memory that is all. Private
+-- anonymous memory keeps, once a page of it was written, the vm_pgoff of the address where it was made, and its
+-- anon_vma (copy_vma, is_mergeable_anon_vma); whether it was written no event tells. What is moved mostly was.
 CREATE OR REPLACE TABLE boundaries (
     -- the place [address]
     page,
+    -- whether it is a boundary
+    apart,
     -- why that is only possible, null where it is certain
     reason
 ) AS
-SELECT page, if(moved_last, 'whether moved memory is one mapping with its neighbour is not known', NULL)
-FROM (
+WITH latest AS (
     SELECT
-        page, anonymous, together, grew,
-        moves.ts_ns IS NOT NULL AND moves.ts_ns > coalesce(told.ts_ns, 0) AS moved_last
+        page, anonymous, together, grew, differ, guessed,
+        greatest(coalesce(told.ts_ns, 0), coalesce(moves.ts_ns, 0), coalesce(traits.ts_ns, 0)) AS ts_ns,
+        moves.ts_ns AS moved_ns, traits.ts_ns AS trait_ns
     FROM candidates
     LEFT JOIN told USING (page)
     LEFT JOIN (SELECT page, max(ts_ns) AS ts_ns, arg_max(grew, ts_ns) AS grew FROM moved GROUP BY page) AS moves USING (page)
+    LEFT JOIN traits USING (page)
 )
-WHERE CASE WHEN moved_last THEN anonymous AND NOT grew ELSE NOT coalesce(together, true) END;
+SELECT page, anonymous AND NOT grew, if(anonymous AND NOT grew, 'whether moved memory is one mapping with its neighbour is not known', NULL)
+FROM latest WHERE ts_ns = moved_ns
+UNION ALL
+SELECT
+    page, differ, CASE
+        WHEN differ AND guessed THEN 'whether neighbours have the same name or memory policy is not recorded'
+        -- what was one stays one
+        WHEN NOT differ AND anonymous AND NOT coalesce(together, true) THEN 'whether neighbours became one mapping is not known'
+    END
+FROM latest WHERE ts_ns = trait_ns AND ts_ns IS DISTINCT FROM moved_ns
+UNION ALL
+SELECT page, NOT coalesce(together, true), NULL
+FROM latest WHERE ts_ns IS DISTINCT FROM trait_ns AND ts_ns IS DISTINCT FROM moved_ns;

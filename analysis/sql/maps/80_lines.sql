@@ -57,7 +57,7 @@ places AS (
 pages AS (
     SELECT start AS page, NOT goes_on AS opens FROM standing
     UNION ALL
-    SELECT page, true FROM boundaries
+    SELECT page, true FROM boundaries WHERE apart
 ),
 -- a boundary that a reading showed can lie inside a rectangle
 starts AS (
@@ -75,10 +75,17 @@ vmas AS (
     SELECT
         min(start) AS start, max("end") AS "end", any_value(perms) AS perms, min(offset_bytes) AS offset_bytes,
         any_value(dev) AS dev, any_value(inode) AS inode, max(generation) AS generation, arg_max(path_bytes, from_ns) AS path_bytes,
-        min(reason) AS reason, max(from_ns) AS from_ns, arg_max(cause, from_ns) AS cause, arg_max(cause_table, from_ns) AS cause_table,
-        max(cause_ns) AS latest_ns, arg_max(cause_ns, from_ns) AS cause_ns, arg_max(cause_tid, from_ns) AS cause_tid,
-        arg_max(call_ns, from_ns) AS call_ns, count(*) AS rectangles
+        min(reason) AS reason, max(from_ns) AS from_ns, arg_max_null(cause, from_ns) AS cause, arg_max_null(cause_table, from_ns) AS cause_table,
+        max(mapped_ns) AS mapped_ns, arg_max_null(cause_ns, from_ns) AS cause_ns, arg_max_null(cause_tid, from_ns) AS cause_tid,
+        arg_max_null(call_ns, from_ns) AS call_ns, count(*) AS rectangles
     FROM pieces GROUP BY line
+),
+-- what prctl(PR_SET_VMA) did after the last reading: the name is not recorded
+renamed AS (
+    SELECT start, bool_or(value <> '') AS has_name
+    FROM vmas JOIN silent ON lo < "end" AND hi > start AND ts_ns >= mapped_ns AND ts_ns > coalesce((SELECT max(names.ts_ns) FROM names), 0)
+    WHERE trait = 'name' AND dev = 0 AND inode = 0
+    GROUP BY start
 ),
 -- fs/proc/task_mmu.c, get_vma_name; vma_is_initial_heap as it is since Linux 6.7
 named AS (
@@ -87,13 +94,20 @@ named AS (
             WHEN path_bytes <> ''::BLOB OR dev <> 0 OR inode <> 0 THEN path_bytes
             WHEN start < brk AND "end" > start_brk THEN '[heap]'::BLOB
             WHEN start <= start_stack AND "end" >= start_stack THEN '[stack]'::BLOB
-            ELSE coalesce((SELECT any_value(name) FROM names WHERE names.start <= vmas.start AND names."end" >= vmas."end" AND names.ts_ns >= latest_ns), ''::BLOB)
-        END AS path_bytes)
-    FROM vmas, places
+            WHEN has_name IS NULL THEN coalesce(
+                (SELECT any_value(name) FROM names WHERE names.start <= vmas.start AND names."end" >= vmas."end" AND names.ts_ns >= mapped_ns), ''::BLOB)
+            ELSE ''::BLOB
+        END AS path_bytes), has_name
+    FROM vmas LEFT JOIN renamed USING (start), places
 ),
 doubted AS (
-    SELECT named.*, coalesce(named.reason, below.reason, above.reason) AS doubt
-    FROM named LEFT JOIN boundaries AS below ON start = below.page LEFT JOIN boundaries AS above ON "end" = above.page
+    SELECT
+        named.*, coalesce(
+            named.reason,
+            (SELECT min(boundaries.reason) FROM boundaries WHERE page >= start AND page <= "end"),
+            if(has_name AND path_bytes = ''::BLOB, 'the name that prctl(PR_SET_VMA) gave it is not recorded', NULL)
+        ) AS doubt
+    FROM named
 )
 SELECT
     getvariable('capture'), getvariable('space')::UBIGINT, start, "end", perms, offset_bytes, dev, inode, generation,
