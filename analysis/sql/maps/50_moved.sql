@@ -1,20 +1,23 @@
--- Where did an mremap put an edge? No record tells of it, nor of what it merged with.
+-- Where did an mremap put memory? No record tells of it, nor of what it merged with.
 CREATE OR REPLACE TABLE moved (
-    -- edge of what was moved, or of what a VMA grew by [address]
+    -- a place at or in what was moved, or in what a VMA grew by [address]
     page,
     -- entry of the call [ns, CLOCK_MONOTONIC]
     ts_ns,
-    -- whether it is where a VMA was that grew in its place: it goes on there (mm/mremap.c, expand_vma)
-    grew
+    -- whether it is inside, or where a VMA was that grew in its place: it goes on there (mm/mremap.c, expand_vma)
+    inside
 ) AS
 WITH moves AS (
-    SELECT start, "end", cause_ns, cause_tid
+    SELECT min(start) AS lo, max("end") AS hi, cause_ns, cause_tid
     FROM timeline JOIN lineage ON timeline.space = lineage.space AND from_ns <= until_ns AND (to_ns IS NULL OR to_ns > until_ns)
     WHERE capture = getvariable('capture') AND cause = 'mremap'
-        AND start <= getvariable('highest') AND "end" >= getvariable('lowest')
+    GROUP BY cause_ns, cause_tid, timeline.space
+),
+called AS (
+    SELECT lo, hi, cause_ns, coalesce(syscalls.addr = syscalls.ret::UBIGINT, false) AS grew
+    FROM moves LEFT JOIN (FROM syscalls WHERE syscall = 'mremap' AND capture = getvariable('capture') AND errno = 0) AS syscalls
+        ON cause_ns = ts_enter_ns AND cause_tid = tid
 )
-SELECT start, cause_ns, coalesce(syscalls.addr = syscalls.ret::UBIGINT, false)
-FROM moves LEFT JOIN (FROM syscalls WHERE syscall = 'mremap' AND capture = getvariable('capture') AND errno = 0) AS syscalls
-    ON cause_ns = ts_enter_ns AND cause_tid = tid
-UNION ALL
-SELECT "end", cause_ns, false FROM moves;
+SELECT page, max(cause_ns), arg_max(page < hi AND (page > lo OR grew), cause_ns)
+FROM candidates JOIN called ON lo <= page AND hi >= page
+GROUP BY page;

@@ -14,15 +14,15 @@ CREATE OR REPLACE TABLE boundaries (
 ) AS
 WITH latest AS (
     SELECT
-        page, anonymous, together, grew, differ, guessed,
-        greatest(coalesce(told.ts_ns, 0), coalesce(moves.ts_ns, 0), coalesce(traits.ts_ns, 0)) AS ts_ns,
-        moves.ts_ns AS moved_ns, traits.ts_ns AS trait_ns
+        page, anonymous, together, inside, differ, guessed,
+        greatest(coalesce(told.ts_ns, 0), coalesce(moved.ts_ns, 0), coalesce(traits.ts_ns, 0)) AS ts_ns,
+        moved.ts_ns AS moved_ns, traits.ts_ns AS trait_ns
     FROM candidates
     LEFT JOIN told USING (page)
-    LEFT JOIN (SELECT page, max(ts_ns) AS ts_ns, arg_max(grew, ts_ns) AS grew FROM moved GROUP BY page) AS moves USING (page)
+    LEFT JOIN moved USING (page)
     LEFT JOIN traits USING (page)
 )
-SELECT page, anonymous AND NOT grew, if(anonymous AND NOT grew, 'whether moved memory is one mapping with its neighbour is not known', NULL)
+SELECT page, anonymous AND NOT inside, if(anonymous AND NOT inside, 'whether moved memory is one mapping with its neighbour is not known', NULL)
 FROM latest WHERE ts_ns = moved_ns
 UNION ALL
 SELECT
