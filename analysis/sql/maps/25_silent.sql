@@ -7,7 +7,7 @@ CREATE OR REPLACE TABLE silent (
     hi,
     -- what was given: read, fork, merge, huge, dump, wipe, lock, seal, policy or name
     trait,
-    -- return of the last call on this range [ns, CLOCK_MONOTONIC]
+    -- return of the call [ns, CLOCK_MONOTONIC]
     ts_ns,
     -- what it is then; empty for what mappings begin with
     value
@@ -48,4 +48,4 @@ given AS (
     FROM calls
     WHERE syscall <> 'mlockall' OR flags & 1 <> 0 -- MCL_CURRENT
 )
-SELECT lo, hi, trait, max(ts_exit_ns), arg_max(value, ts_exit_ns) FROM given WHERE lo < hi GROUP BY ALL;
+FROM given WHERE lo < hi;

@@ -14,7 +14,7 @@ CREATE OR REPLACE TABLE boundaries (
 ) AS
 WITH latest AS (
     SELECT
-        page, anonymous, together, inside, differ, guessed,
+        page, anonymous, together, inside, differ, guessed, differed,
         greatest(coalesce(told.ts_ns, 0), coalesce(moved.ts_ns, 0), coalesce(traits.ts_ns, 0)) AS ts_ns,
         moved.ts_ns AS moved_ns, traits.ts_ns AS trait_ns
     FROM candidates
@@ -25,11 +25,12 @@ WITH latest AS (
 SELECT page, anonymous AND NOT inside, if(anonymous AND NOT inside, 'whether moved memory is one mapping with its neighbour is not known', NULL)
 FROM latest WHERE ts_ns = moved_ns
 UNION ALL
+-- what was one stays one while its traits do; what was two for their sake becomes one with them; else there is a reason
+-- that no call tells of, such as another open file, or an anon_vma
 SELECT
-    page, differ, CASE
+    page, differ OR NOT coalesce(together, true) AND NOT differed, CASE
         WHEN differ AND guessed THEN 'whether neighbours have the same name or memory policy is not recorded'
-        -- what was one stays one
-        WHEN NOT differ AND anonymous AND NOT coalesce(together, true) THEN 'whether neighbours became one mapping is not known'
+        WHEN NOT differ AND NOT coalesce(together, true) AND (anonymous OR differed) THEN 'whether neighbours became one mapping is not known'
     END
 FROM latest WHERE ts_ns = trait_ns AND ts_ns IS DISTINCT FROM moved_ns
 UNION ALL
