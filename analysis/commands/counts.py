@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from analysis.errors import UsageError
-from analysis.options import By, CapturesArgument, Format, FormatOption, PidOption
+from analysis.options import By, CapturesArgument, Format, FormatOption, MemoryOption, PidOption
 
 __all__ = ["counts"]
 
@@ -28,6 +28,7 @@ def counts(
         typer.Option(help="What made the VMAs there at the end: cause, file, stack or thread.", show_default=False),
     ] = None,
     format: FormatOption = Format.TABLE,
+    memory: MemoryOption = None,
 ) -> None:
     """Count the VMAs of each address space against vm.max_map_count, and forecast when it is reached.
 
@@ -44,6 +45,7 @@ def counts(
     """
     from analysis import counts as counting
     from analysis.commands.common import counted, next_command, open_engine, style
+    from analysis.engine import Limits
     from analysis.output import print_rows
 
     if every is not None and by is not None:
@@ -52,7 +54,7 @@ def counts(
         raise UsageError(f"VMAs cannot be grouped by: {by}", f"one of: {', '.join(_GROUPS)}")
     every_ns = counting.step_ns(every) if every is not None else None
     table = format is Format.TABLE
-    with open_engine(captures) as engine:
+    with open_engine(captures, Limits(memory)) as engine:
         counting.count(engine, pid)
         if every_ns is not None:
             sql = counting.series(engine, every_ns, table)

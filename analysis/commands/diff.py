@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from analysis.options import By, CapturesArgument, Class, Format, FormatOption, FromOption, PidOption, ToOption
+from analysis.options import (
+    By,
+    CapturesArgument,
+    Class,
+    Format,
+    FormatOption,
+    FromOption,
+    MemoryOption,
+    PidOption,
+    ToOption,
+)
 
 __all__ = ["diff"]
 
@@ -30,6 +40,7 @@ def diff(
         ),
     ] = None,
     format: FormatOption = Format.TABLE,
+    memory: MemoryOption = None,
 ) -> None:
     """Sort mappings by whether they were created and freed inside a window of time.
 
@@ -49,11 +60,12 @@ def diff(
     from analysis import filters
     from analysis.commands.common import next_command, open_engine, style
     from analysis.diff import MEANING, compare, group, totals
+    from analysis.engine import Limits
     from analysis.output import emit, print_rows
 
     table = format is Format.TABLE
     chosen = classes or ([Class.AIFO] if table else list(Class))
-    with open_engine(captures) as engine:
+    with open_engine(captures, Limits(memory)) as engine:
         compare(engine, filters.windows(engine, since, until), pid)
         count = group(engine, by, chosen, table)
         if table:

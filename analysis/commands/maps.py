@@ -123,7 +123,10 @@ def _hint(engine: Engine, captures: Sequence[Path], maps: Maps, diff: str | None
     if diff is None:
         begin = exactly(min((row["from_ns"] for row in maps.lines if row["from_ns"]), default=place.at_ns), capture)
         at = exactly(place.at_ns, capture)
-        print(f"\nhint: what changed until then: analyze maps {path} --pid {place.pid} --at {begin} --diff {at}", file=sys.stderr)
+        print(
+            f"\nhint: what changed until then: analyze maps {path} --pid {place.pid} --at {begin} --diff {at}",
+            file=sys.stderr,
+        )
     else:
         query = f"SELECT * FROM timeline WHERE space = {place.space} AND from_ns > {place.at_ns} ORDER BY from_ns"
         print(f'\nhint: who did it: analyze sql {path} -q "{query}"', file=sys.stderr)

@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from analysis.errors import UsageError
-from analysis.options import CapturesArgument, Certainty, Format, FormatOption, FromOption, PidOption, ToOption
+from analysis.options import (
+    CapturesArgument,
+    Certainty,
+    Format,
+    FormatOption,
+    FromOption,
+    MemoryOption,
+    PidOption,
+    ToOption,
+)
 
 __all__ = ["timeline"]
 
@@ -48,6 +57,7 @@ def timeline(
     ] = None,
     certainty: Annotated[Certainty | None, typer.Option(help="Only what is so sure.", show_default=False)] = None,
     format: FormatOption = Format.TABLE,
+    memory: MemoryOption = None,
 ) -> None:
     """Show what was mapped where, from when to when, what made it and what ended it.
 
@@ -60,6 +70,7 @@ def timeline(
     """
     from analysis import filters
     from analysis.commands.common import counted, next_command, open_engine, style
+    from analysis.engine import Limits
     from analysis.output import print_rows
 
     if at is not None and (since is not None or until is not None):
@@ -71,7 +82,7 @@ def timeline(
     conditions += [f"certainty = '{certainty}'"] if certainty else []
     if span:
         conditions += [f'start < {span[1]} AND "end" > {span[0]}']
-    with open_engine(captures) as engine:
+    with open_engine(captures, Limits(memory)) as engine:
         times = filters.windows(engine, at if at is not None else since, at if at is not None else until)
         sources = [("windows", filters.per_capture(times), "true")]
         if pid is not None:

@@ -16,49 +16,17 @@ from pathlib import Path
 
 from tests.support.workloads import WorkloadError, build
 
-__all__ = ["kernel_map", "main", "rebuilt_map"]
+__all__ = ["main"]
 
 ROOT = Path(__file__).resolve().parents[2]
 CAPTURE = ROOT / ".cache" / "demo"
 BUNDLED = ROOT / "data" / "demo"
-MAP = Path(__file__).with_name("demo.sql")
 CANNOT_RECORD = (4, 125)  # not permitted; failed before the command was started
 
-Mapping = tuple[int, int, str, int, str]
-"""start, end, permissions, offset in the file [bytes], path."""
 
-
-def rebuilt_map(capture: Path) -> list[Mapping]:
-    """The map that demo.sql makes of a capture."""
-    rows = json.loads(
-        subprocess.run(
-            [command("analyze"), "sql", capture, "--file", MAP, "--format", "json"], check=True, stdout=subprocess.PIPE
-        ).stdout
-    )
-    return [
-        (*(int(a, 16) for a in row["address"].split("-")), row["perms"], int(row["file_offset"]), row["path"])
-        for row in rows
-    ]
-
-
-def kernel_map(maps: Path) -> list[Mapping]:
-    """A copy of /proc/PID/maps; neighbours that continue one another are one line."""
-    lines: list[Mapping] = []
-    for line in maps.read_text().splitlines():
-        address, perms, offset_hex, _, _, *rest = line.split(maxsplit=5)
-        start, end = (int(a, 16) for a in address.split("-"))
-        offset, path = int(offset_hex, 16), rest[0] if rest else ""
-        if path == "[vsyscall]":  # shown in every process, and no VMA of any
-            continue
-        if lines:
-            first, before, *same, start_offset, name = lines[-1]
-            if (before, *same, name) == (start, perms, path) and (
-                not path.startswith("/") or start_offset + start - first == offset
-            ):
-                lines[-1] = (first, end, perms, start_offset, path)
-                continue
-        lines.append((start, end, perms, offset, path))
-    return lines
+def pid_of(capture: Path) -> str:
+    """The process that the recording began with."""
+    return str(json.loads((capture / "manifest.json").read_text())["targets"][0])
 
 
 def command(name: str) -> Path:
@@ -74,7 +42,7 @@ def step(name: str, *arguments: str | Path) -> int:
 
 
 def show(capture: Path) -> int:
-    return step("analyze", "summary", capture) or step("analyze", "sql", capture, "--file", MAP)
+    return step("analyze", "summary", capture) or step("analyze", "maps", capture, "--pid", pid_of(capture))
 
 
 def main() -> int:
@@ -91,9 +59,11 @@ def main() -> int:
         status = status or show(CAPTURE)
         if status:
             return status
-        rebuilt, kernel = rebuilt_map(CAPTURE), kernel_map(Path(folder) / "maps")
+        kernel = [line for line in (Path(folder) / "maps").read_bytes().splitlines() if b"[vsyscall]" not in line]
+    maps = [command("analyze"), "maps", CAPTURE, "--pid", pid_of(CAPTURE)]
+    rebuilt = subprocess.run(maps, check=True, capture_output=True).stdout.splitlines()
     same = len(set(rebuilt) & set(kernel))
-    print(f"\nOf {len(kernel)} lines that /proc/self/maps showed the workload, {same} are rebuilt exactly.")
+    print(f"\nOf {len(kernel)} lines that /proc/self/maps showed the workload, {same} are rebuilt to the letter.")
     return rebuilt != kernel
 
 
