@@ -466,12 +466,12 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         ],
     ),
     "65_nodes": (
-        "SELECT nodes.c, kind, from_c, shift, gap, attach_look FROM nodes JOIN ranked USING (w)",
+        "SELECT nodes.c, kind, from_c, shift, left_there, nodes.moved, attach_look FROM nodes JOIN ranked USING (w)",
         [
-            (0, "copy", 0, 2048, False, None),
-            (0, "copy", 0, 2048, True, None),
-            (0, "copy", 0, 2048, True, None),
-            (16, "clear attach", 0, 0, True, 9),
+            (0, "copy", 0, 2048, False, True, None),
+            (0, "copy", 0, 2048, False, True, None),
+            (0, "copy", 0, 2048, True, True, None),
+            (16, "clear attach", 0, 0, False, False, 9),
         ],
     ),
     "66_step": (
@@ -800,6 +800,15 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         [
             (1, 7, 1, 10, None, "exec", None, None),
             (2, 8, 1, 400, 1000, "fork", 1, "exit"),
+        ],
+    ),
+    "84_marks": (
+        "SELECT space, t(from_ns), mark, p((address >> 12)::BIGINT) FROM marks_found",
+        [
+            (1, 10, "start_brk", "400"),
+            (1, 195, "brk", "400"),
+            (1, 205, "brk", "402"),
+            (1, 900, "brk", "402"),
         ],
     ),
 }

@@ -8,13 +8,16 @@ CREATE OR REPLACE TABLE nodes (
     w,
     -- the same of what it copies; 0, 0 if nothing stood there
     from_c, from_w,
-    -- a copy of several: the same of what it leaves where there is a gap; else null
-    left_c, left_w,
     -- pages between copy and origin [pages]
     shift,
-    -- whether a gap, that is nothing to copy, can be: else a record was lost
-    gap,
-    -- a shmdt: look and base (see writes) of what it clears; else null
+    -- the same of what is left where there is nothing to copy, null once that is known
+    left_c, left_w,
+    -- what is left there: whether anything, its look and base (see writes), whether it is of a file. A copy of one
+    -- mapping leaves memory of which nothing is known: what was moved must have been there, its record was lost
+    left_there, left_look, left_base, left_file,
+    -- whether the cell is changed even where nothing is copied
+    moved,
+    -- a shmdt: look and base of what it clears; else null
     attach_look, attach_base
 ) AS
 WITH
@@ -39,18 +42,17 @@ sources AS (
     WHERE several
 )
 SELECT
-    sources.c, sources.w,
-    if(origin.several, source, 0), coalesce(origin.w, 0),
-    CASE WHEN sources.several AND plane % 4 = 0 THEN if(stood.several, sources.c, 0) END,
-    CASE WHEN sources.several AND plane % 4 = 0 THEN coalesce(stood.w, 0) END,
-    delta, plane % 4 <> 0 OR sources.several, NULL::INTEGER, NULL::BIGINT
-FROM sources
+    sources.c, sources.w, if(origin.several, source, 0), coalesce(origin.w, 0), delta,
+    if(asks, if(stood.several, sources.c, 0), NULL), if(asks, coalesce(stood.w, 0), NULL),
+    NOT sources.several AND plane % 4 = 0, 0, 0::BIGINT, false,
+    NOT asks, NULL::INTEGER, NULL::BIGINT
+FROM (SELECT *, several AND plane % 4 = 0 AS asks FROM sources) AS sources
 LEFT JOIN befores ON befores.w = probe AND befores.c = source
 LEFT JOIN each_cell AS origin ON befores.before = origin.w
 LEFT JOIN befores AS under ON under.w = sources.w AND under.c = sources.c
 LEFT JOIN each_cell AS stood ON under.before = stood.w
 UNION ALL
-SELECT befores.c, befores.w, if(stood.several, befores.c, 0), coalesce(stood.w, 0), NULL, NULL, 0, true, look, base
+SELECT befores.c, befores.w, if(stood.several, befores.c, 0), coalesce(stood.w, 0), 0, NULL, NULL, false, 0, 0, false, false, look, base
 FROM befores
 JOIN (FROM ranked WHERE kind = 'clear attach') AS ranked ON befores.w = ranked.w
 LEFT JOIN each_cell AS stood ON befores.before = stood.w;
