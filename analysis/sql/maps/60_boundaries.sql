@@ -35,4 +35,9 @@ SELECT
 FROM latest WHERE ts_ns = trait_ns AND ts_ns IS DISTINCT FROM moved_ns
 UNION ALL
 SELECT page, NOT coalesce(together, true), NULL
-FROM latest WHERE ts_ns IS DISTINCT FROM trait_ns AND ts_ns IS DISTINCT FROM moved_ns;
+FROM latest WHERE ts_ns IS DISTINCT FROM trait_ns AND ts_ns IS DISTINCT FROM moved_ns
+UNION ALL
+-- one place stands for all within
+SELECT lo + 4096, false, 'whether what was moved is one mapping is not known'
+FROM moves ASOF JOIN standing ON lo >= start
+WHERE several AND lo < "end" AND dev = 0 AND inode = 0 AND perms[4] = 'p' AND cause IN ('mremap', 'fork');
