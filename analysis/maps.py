@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
 
@@ -38,7 +38,7 @@ class Maps:
     table: pa.Table
     doubts: list[dict[str, Any]]
 
-    @property
+    @cached_property
     def lines(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self.table.to_pylist()
         return rows
@@ -58,7 +58,9 @@ def maps_at(engine: Engine, place: Place) -> Maps:
     for statement in _statements():
         engine.execute(statement)
     doubts = engine.query(_DOUBTS.format(condition=condition(place), at_ns=place.at_ns)).dicts()
-    return Maps(place, engine.query(f"SELECT *, {place.pid}::UINTEGER AS pid FROM lines ORDER BY start").table(), doubts)
+    return Maps(
+        place, engine.query(f"SELECT *, {place.pid}::UINTEGER AS pid FROM lines ORDER BY start").table(), doubts
+    )
 
 
 def line(row: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from analysis.engine import Engine
 from analysis.errors import UsageError
 from analysis.times import parse, relative
 
-__all__ = ["Place", "find"]
+__all__ = ["Place", "condition", "exactly", "find"]
 
 _SHOWN = 5  # stretches of life that an error lists
 
@@ -35,11 +35,12 @@ _PROCESS_OF = """
 
 @dataclass(frozen=True)
 class Place:
-    """An address space at an instant: of which capture, by its number there, as `pid` had it."""
+    """An address space at an instant: of which capture, by its number there, and since when `pid` had it."""
 
     capture: str
     space: int
     pid: int
+    from_ns: int
     at_ns: int
 
 
@@ -96,7 +97,8 @@ def find(engine: Engine, pid: int, at: str | None = None) -> Place:
 
 def _find(capture: Capture, label: str, lives: list[_Life], pid: int, at: str | None) -> Place:
     if at is None:
-        return Place(label, lives[-1].space, pid, lives[-1].last_ns(capture))
+        last = lives[-1]
+        return Place(label, last.space, pid, last.from_ns, last.last_ns(capture))
     at_ns = parse(at, capture.manifest.clock)
     start_ns, end_ns = capture.manifest.clock.started_ns, capture.covered_to_ns
     for outside, side in ((at_ns < start_ns, "before"), (at_ns > end_ns, "after")):
@@ -105,7 +107,7 @@ def _find(capture: Capture, label: str, lives: list[_Life], pid: int, at: str | 
             raise UsageError(f"the time is {side} the recording: {at}", covered)
     for life in reversed(lives):  # an exec ends one life and begins another
         if life.holds(at_ns):
-            return Place(label, life.space, pid, at_ns)
+            return Place(label, life.space, pid, life.from_ns, at_ns)
     shown = ", ".join(life.text(capture) for life in lives[:_SHOWN])
     more = f" and {len(lives) - _SHOWN} more times" if len(lives) > _SHOWN else ""
     raise UsageError(f"process {pid} did not live at {at}", f"it lived from {shown}{more}")
@@ -116,7 +118,9 @@ def _never_seen(engine: Engine, pid: int) -> UsageError:
     if owners:
         owner = owners[0]["pid"]
         return UsageError(f"{pid} is a thread, of process: {owner}", f"use --pid {owner}")
-    return UsageError(f"no such process in the recording: {pid}", 'list them with: analyze sql CAPTURE -q "FROM processes"')
+    return UsageError(
+        f"no such process in the recording: {pid}", 'list them with: analyze sql CAPTURE -q "FROM processes"'
+    )
 
 
 def condition(place: Place) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["maps"]
 
-_SHOWN = 5  # doubts that are listed
+_SHOWN = 5  # doubtful ranges that are listed
+_HALF = 1 << 62  # of all addresses; no process has as many
 
 
 def maps(
@@ -60,7 +59,7 @@ def maps(
         else:
             print_rows(Rows.of(now.table), format, style(engine))
         _say_how_sure(engine, now)
-        _hint(engine, captures, now, diff)
+        _hint(engine, now, diff)
 
 
 def _changes(engine: Engine, before: Maps, after: Maps, format: Format) -> None:
@@ -102,7 +101,10 @@ def _say_how_sure(engine: Engine, maps: Maps) -> None:
     print(f"possible: {len(doubtful)} of {len(rows)} mapping{'s' * (len(rows) != 1)} {when}", file=sys.stderr)
     places: dict[str, list[str]] = {}
     for row in [*doubtful, *unmapped]:
-        places.setdefault(row["reason"], []).append(f"{row['start']:08x}-{row['end']:08x}")
+        everywhere = row["end"] - row["start"] > _HALF
+        places.setdefault(row["reason"], []).append(
+            "everywhere" if everywhere else f"{row['start']:08x}-{row['end']:08x}"
+        )
     for reason, ranges in places.items():
         where = ", ".join(ranges) if len(ranges) <= _SHOWN else f"{len(ranges)} ranges"
         print(f"  {inert(reason)}: {where}", file=sys.stderr)
@@ -112,7 +114,7 @@ def _overlap(one: dict[str, int], other: dict[str, int]) -> bool:
     return one["start"] < other["end"] and other["start"] < one["end"]
 
 
-def _hint(engine: Engine, captures: Sequence[Path], maps: Maps, diff: str | None) -> None:
+def _hint(engine: Engine, maps: Maps, diff: str | None) -> None:
     """Print the next useful command: what changed, then who did it."""
     from analysis.spaces import exactly
 
@@ -121,12 +123,9 @@ def _hint(engine: Engine, captures: Sequence[Path], maps: Maps, diff: str | None
     # the name is quoted for a shell; where it is not plainly visible it could not be typed either
     path = inert(shlex.quote(str(capture.path)))
     if diff is None:
-        begin = exactly(min((row["from_ns"] for row in maps.lines if row["from_ns"]), default=place.at_ns), capture)
-        at = exactly(place.at_ns, capture)
-        print(
-            f"\nhint: what changed until then: analyze maps {path} --pid {place.pid} --at {begin} --diff {at}",
-            file=sys.stderr,
-        )
+        since = exactly(max(place.from_ns, capture.manifest.clock.started_ns), capture)
+        command = f"analyze maps {path} --pid {place.pid} --at {since} --diff {exactly(place.at_ns, capture)}"
+        print(f"\nhint: what changed until then: {command}", file=sys.stderr)
     else:
         query = f"SELECT * FROM timeline WHERE space = {place.space} AND from_ns > {place.at_ns} ORDER BY from_ns"
         print(f'\nhint: who did it: analyze sql {path} -q "{query}"', file=sys.stderr)
