@@ -5,11 +5,13 @@ CREATE OR REPLACE TABLE tellers (
     -- first instant of that [ns, CLOCK_MONOTONIC]
     from_ns,
     -- last instant that counts [ns, CLOCK_MONOTONIC]
-    until_ns
+    until_ns,
+    -- which copy of it is asked for: see lineage
+    depth
 ) AS
-SELECT each.pid, each.from_ns, least(until_ns, coalesce(each.to_ns - 1, until_ns))
+SELECT each.pid, each.from_ns, least(until_ns, coalesce(each.to_ns - 1, until_ns)), depth
 FROM (
-    SELECT unnest(users) AS each, until_ns
+    SELECT unnest(users) AS each, until_ns, depth
     FROM spaces JOIN lineage USING (space)
     WHERE capture = getvariable('capture')
 )

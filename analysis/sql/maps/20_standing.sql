@@ -20,7 +20,7 @@ CREATE OR REPLACE TABLE standing (
     cause, cause_table, cause_ns, cause_tid, call_ns, from_ns,
     -- why it is only possible, null where it is certain
     reason,
-    -- since when at least it is mapped, under whatever protection; 0 where it can always have been [ns, CLOCK_MONOTONIC]
+    -- since when at least it is mapped, under whatever protection; 0 where it can always have been, null where it was moved [ns, CLOCK_MONOTONIC]
     mapped_ns,
     -- whether it goes on where another of the same kind ends
     goes_on
@@ -28,7 +28,7 @@ CREATE OR REPLACE TABLE standing (
 SELECT
     start, "end", perms, dev, inode, generation, path_bytes, offset_bytes,
     cause, cause_table, cause_ns, cause_tid, call_ns, from_ns, reason,
-    if(cause IN ('mmap', 'brk', 'shmat', 'io_setup', 'map_shadow_stack'), cause_ns, 0)::UBIGINT,
+    CASE WHEN cause IN ('mmap', 'brk', 'shmat', 'io_setup', 'map_shadow_stack') THEN cause_ns WHEN cause <> 'mremap' THEN 0 END,
     coalesce(
         start = lag("end") OVER address AND perms = lag(perms) OVER address AND dev = lag(dev) OVER address AND inode = lag(inode) OVER address
             AND coalesce(generation = lag(generation) OVER address, true)

@@ -22,7 +22,9 @@ WITH calls AS (
         AND (errno = 0 OR errno = 12)
         AND (
             (syscall = 'madvise' AND (op BETWEEN 0 AND 2 OR op BETWEEN 10 AND 19))
-            OR syscall IN ('mlock', 'mlock2', 'munlock', 'mlockall', 'munlockall', 'mseal', 'mbind')
+            OR syscall IN ('mseal', 'mbind')
+            -- a fork does not lock the copy
+            OR (syscall IN ('mlock', 'mlock2', 'munlock', 'mlockall', 'munlockall') AND depth = 0)
             OR (syscall = 'prctl' AND op = 1398164801) -- PR_SET_VMA
         )
 ),

@@ -8,6 +8,8 @@ CREATE OR REPLACE TABLE candidates (
     page,
     -- whether it is private anonymous memory
     anonymous,
+    -- whether it is shared
+    shared,
     -- mapped_ns (see standing) of what is below it [ns, CLOCK_MONOTONIC]
     below_ns,
     -- the same of what is above it [ns, CLOCK_MONOTONIC]
@@ -29,7 +31,7 @@ inside AS (
     FROM edges ASOF JOIN standing ON page > start
     WHERE page < "end"
 )
-SELECT row_number() OVER (ORDER BY page), page, dev = 0 AND inode = 0 AND perms[4] = 'p', below_ns, above_ns
+SELECT row_number() OVER (ORDER BY page), page, dev = 0 AND inode = 0 AND perms[4] = 'p', perms[4] = 's', below_ns, above_ns
 FROM (FROM met UNION ALL FROM inside)
 WHERE goes_on;
 SET VARIABLE lowest = (SELECT min(page) FROM candidates);

@@ -14,7 +14,7 @@ CREATE OR REPLACE TABLE boundaries (
 ) AS
 WITH latest AS (
     SELECT
-        page, anonymous, together, inside, differ, guessed, differed,
+        page, anonymous, together, inside, differ, differed, known,
         greatest(coalesce(told.ts_ns, 0), coalesce(moved.ts_ns, 0), coalesce(traits.ts_ns, 0)) AS ts_ns,
         moved.ts_ns AS moved_ns, traits.ts_ns AS trait_ns
     FROM candidates
@@ -29,7 +29,7 @@ UNION ALL
 -- that no call tells of, such as another open file, or an anon_vma
 SELECT
     page, differ OR NOT coalesce(together, true) AND NOT differed, CASE
-        WHEN differ AND guessed THEN 'whether neighbours have the same name or memory policy is not recorded'
+        WHEN NOT known THEN 'whether neighbours have the same flags, memory policy and name is not known'
         WHEN NOT differ AND NOT coalesce(together, true) AND (anonymous OR differed) THEN 'whether neighbours became one mapping is not known'
     END
 FROM latest WHERE ts_ns = trait_ns AND ts_ns IS DISTINCT FROM moved_ns
