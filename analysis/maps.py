@@ -21,7 +21,7 @@ from analysis.text import inert
 
 __all__ = ["Change", "Maps", "changes", "line", "maps_at"]
 
-_PATH_COLUMN = 73  # fs/proc/task_mmu.c: 25 + sizeof(void *) * 6 - 1, and a space (seq_pad)
+_WIDTH = 72  # fs/proc/task_mmu.c: 25 + sizeof(void *) * 6 - 1; seq_pad adds a space in any case
 
 _DOUBTS = """
     SELECT start, "end", reason FROM doubts
@@ -74,7 +74,7 @@ def line(row: dict[str, Any]) -> str:
     if not path:
         return text
     # paths that are no UTF-8 come with their newlines
-    return f"{text:{_PATH_COLUMN}}" + inert(path.replace(b"\n", rb"\012").decode(errors="backslashreplace"))
+    return f"{text:{_WIDTH}} " + inert(path.replace(b"\n", rb"\012").decode(errors="backslashreplace"))
 
 
 @dataclass(frozen=True)

@@ -53,17 +53,21 @@ def maps(
     with open_engine(captures, described=False) as engine:
         now = maps_at(engine, find(engine, pid, at))
         if diff is not None:
-            _changes(engine, now, maps_at(engine, find(engine, pid, diff)), format)
-        elif format is Format.TABLE:
-            emit(f"{line(row)}\n" for row in now.lines)
+            later = maps_at(engine, find(engine, pid, diff))
+            _changes(engine, now, later, format)
+            _say_how_sure(engine, now)
+            _say_how_sure(engine, later)
         else:
-            print_rows(Rows.of(now.table), format, style(engine))
-        _say_how_sure(engine, now)
+            if format is Format.TABLE:
+                emit(f"{line(row)}\n" for row in now.lines)
+            else:
+                print_rows(Rows.of(now.table), format, style(engine))
+            _say_how_sure(engine, now)
         _hint(engine, now, diff)
 
 
 def _changes(engine: Engine, before: Maps, after: Maps, format: Format) -> None:
-    """Print what differs; say how sure the later side is, the earlier one is said with every answer."""
+    """Print what differs between two instants."""
     from analysis.commands.common import style
     from analysis.maps import changes, line
     from analysis.output import emit, print_rows
@@ -84,7 +88,6 @@ def _changes(engine: Engine, before: Maps, after: Maps, format: Format) -> None:
         print_rows(Rows.of(pa.Table.from_pylist(rows, schema)), format, look)
     gone = sum(not change.new for change in found)
     print(f"{gone} gone, {len(found) - gone} new, {len(before.lines) - gone} unchanged", file=sys.stderr)
-    _say_how_sure(engine, after)
 
 
 def _say_how_sure(engine: Engine, maps: Maps) -> None:

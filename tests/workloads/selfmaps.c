@@ -143,6 +143,19 @@ static void moves(void)
 	show("a file's pages moved away");
 	CHECK(mremap(file + 32 * PAGE, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, file + 4 * PAGE) != MAP_FAILED);
 	show("a file's pages moved back");
+	char *target = room(64), *source = room(8);
+	ANONYMOUS(target, 4, MAP_FIXED);
+	memset(target, 1, 4 * PAGE);
+	ANONYMOUS(source, 2, MAP_FIXED);
+	memset(source, 1, 2 * PAGE);
+	CHECK(mremap(source, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, target + 4 * PAGE) != MAP_FAILED);
+	show("moved beside its like");
+	CHECK(munmap(target, 4 * PAGE) == 0 && munmap(target + 4 * PAGE, 2 * PAGE) == 0);
+	ANONYMOUS(target, 9, MAP_FIXED);
+	CHECK(madvise(target + 3 * PAGE, 2 * PAGE, MADV_DONTDUMP) == 0);
+	CHECK(madvise(target + 5 * PAGE, PAGE, MADV_RANDOM) == 0);
+	CHECK(madvise(target + 5 * PAGE, PAGE, MADV_NORMAL) == 0);
+	show("advised");
 }
 
 static __attribute__((noinline)) int deep(int frames)

@@ -1,0 +1,93 @@
+"""`analyze maps` against what processes read of themselves in /proc/self/maps, byte for byte."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from analysis.capture import open_captures
+from analysis.engine import Engine
+from analysis.maps import Maps, line, maps_at
+from analysis.spaces import find
+from analysis.text import inert
+from tests.kernel.conftest import requires
+from tests.support.recordings import record_run
+from tests.support.workloads import WorkloadError, build
+
+_VSYSCALL = "[vsyscall]"  # no event tells of it, and no reading was taken
+
+
+@dataclass
+class Step:
+    """What one process read of itself at one instant."""
+
+    at_ns: int
+    pid: int
+    name: str
+    lines: list[bytes] = field(default_factory=list)
+
+    @property
+    def shown(self) -> list[str]:
+        """The lines as they can be printed, without [vsyscall]."""
+        shown = [inert(each.decode(errors="backslashreplace")) for each in self.lines]
+        return [each for each in shown if not each.endswith(_VSYSCALL)]
+
+
+def _steps(output: Path) -> list[Step]:
+    steps: list[Step] = []
+    for text in output.read_bytes().removesuffix(b"\n").split(b"\n"):
+        if text.startswith(b"at "):
+            _, at_ns, pid, name = text.split(b" ", 3)
+            steps.append(Step(int(at_ns), int(pid), name.decode()))
+        else:
+            steps[-1].lines.append(text)
+    return steps
+
+
+def _answers(tmp_path: Path, bits: Literal[64, 32]) -> list[tuple[Step, Maps]]:
+    try:
+        program = build("selfmaps", bits)
+    except WorkloadError as error:
+        requires(False, str(error))
+        raise
+    work = tmp_path / "work"
+    work.mkdir()
+    capture, _ = record_run(tmp_path / "capture", [program, tmp_path / "steps"], cwd=work)
+    with Engine(open_captures([capture.path]), described=False) as engine:
+        return [
+            (step, maps_at(engine, find(engine, step.pid, f"{step.at_ns}ns"))) for step in _steps(tmp_path / "steps")
+        ]
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+def test_every_line_is_what_the_process_read(tmp_path: Path, bits: Literal[64, 32]) -> None:
+    answers = _answers(tmp_path, bits)
+    assert len(answers) == 27
+    assert len({step.pid for step, _ in answers}) == 3  # the process, its child, and a vfork child
+    for step, maps in answers:
+        assert [line(row) for row in maps.lines] == step.shown, step.name
+        possible = [row for row in maps.lines if row["certainty"] == "possible"]
+        # whether what was moved beside its like merged with it depends on whether it was written
+        assert len(possible) == (2 if step.name == "moved beside its like" else 0), (step.name, possible)
+        assert maps.doubts == [], step.name
+
+
+def test_a_process_that_lived_for_milliseconds(tmp_path: Path) -> None:
+    """cat's own words; it is the last instant before it ends that is asked for."""
+    with open(tmp_path / "read", "wb") as output:
+        capture, done = record_run(
+            tmp_path / "capture", ["sh", "-c", f"cat /proc/self/maps > {tmp_path / 'read'}; true"]
+        )
+    [began] = [row for row in capture.rows("tasks", event="exec", source="bpf") if row["path"].endswith(b"/cat")]
+    [ended] = [row for row in capture.rows("tasks", event="exit", source="perf", pid=began["pid"])]
+    assert ended["ts_ns"] - began["ts_ns"] < 100_000_000
+    with Engine(open_captures([capture.path]), described=False) as engine:
+        found = {line(row) for row in maps_at(engine, find(engine, began["pid"])).lines}
+    read = (tmp_path / "read").read_text().splitlines()
+    # cat frees its buffer at the end, and what is only there while it reads is not asked for
+    missing = [each for each in read if each not in found and not each.endswith(_VSYSCALL)]
+    assert len(read) > 15
+    assert [each.split()[1:5] for each in missing] in ([], [["rw-p", "00000000", "00:00", "0"]])
