@@ -77,12 +77,10 @@ def test_every_line_is_what_the_process_read(tmp_path: Path, bits: Literal[64, 3
 
 def test_a_process_that_lived_for_milliseconds(tmp_path: Path) -> None:
     """cat's own words; it is the last instant before it ends that is asked for."""
-    with open(tmp_path / "read", "wb") as output:
-        capture, done = record_run(
-            tmp_path / "capture", ["sh", "-c", f"cat /proc/self/maps > {tmp_path / 'read'}; true"]
-        )
+    command = ["sh", "-c", f"cat /proc/self/maps > {tmp_path / 'read'}; true"]
+    capture, _ = record_run(tmp_path / "capture", command)
     [began] = [row for row in capture.rows("tasks", event="exec", source="bpf") if row["path"].endswith(b"/cat")]
-    [ended] = [row for row in capture.rows("tasks", event="exit", source="perf", pid=began["pid"])]
+    [ended] = capture.rows("tasks", event="exit", source="perf", pid=began["pid"])
     assert ended["ts_ns"] - began["ts_ns"] < 100_000_000
     with Engine(open_captures([capture.path]), described=False) as engine:
         found = {line(row) for row in maps_at(engine, find(engine, began["pid"])).lines}
