@@ -183,6 +183,7 @@ def test_what_is_only_possible_says_why(tmp_path: Path) -> None:
 
 def test_a_table_shows_the_largest_first_and_is_inert(tmp_path: Path) -> None:
     kernel = _growing(5)
+    kernel.rows["images"].clear()
     small = kernel.start()
     kernel.mmap(small, 0x500, 1, Page("r--p", 79, 0, b"/tmp/\x1b[2Jx"), MAP_PRIVATE)
     done = analyze("counts", _capture(tmp_path, kernel, max_map_count=1000))
