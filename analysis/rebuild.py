@@ -66,7 +66,7 @@ class Rebuild:
             for number, (since, until) in enumerate(pairwise(cuts)):
                 progress(len(cuts) + number, 2 * len(cuts))
                 self._slices(since, until)
-            for name in ("eras", "doubts", "rectangles", "spaces", "marks"):
+            for name in ("eras", "doubts", "rectangles", "spaces", "marks", "traits"):
                 self._run(name)
 
     def _run(self, name: str) -> None:
@@ -164,6 +164,7 @@ _FINAL = {
     "spaces": "SELECT * FROM spaces_found ORDER BY space",
     "doubts": "SELECT space, lo::UBIGINT << 12, hi::UBIGINT << 12, from_ns, to_ns, reason FROM doubts_found",
     "marks": "SELECT * FROM marks_found ORDER BY space, from_ns",
+    "traits": "SELECT * FROM traits_found ORDER BY space, ts_ns",
 }
 
 

@@ -28,12 +28,12 @@ _OTHER_UNITS = {
 """Of columns that no view has."""
 
 
-def open_engine(paths: Sequence[Path], limits: Limits | None = None, described: bool = True) -> Engine:
-    """Open captures for queries; standard error says what is missing from them. `described`: see Engine."""
+def open_engine(paths: Sequence[Path], limits: Limits | None = None, whole: bool = True) -> Engine:
+    """Open captures for queries; standard error says what is missing from them. `whole`: see Engine."""
     captures = open_captures(paths)
     for capture in captures:
         warn(capture)
-    return Engine(captures, limits, described=described)
+    return Engine(captures, limits, whole=whole)
 
 
 def warn(capture: Capture) -> None:

@@ -56,7 +56,7 @@ def _answers(tmp_path: Path, bits: Literal[64, 32]) -> list[tuple[Step, Maps]]:
     work = tmp_path / "work"
     work.mkdir()
     capture, _ = record_run(tmp_path / "capture", [program, tmp_path / "steps"], cwd=work)
-    with Engine(open_captures([capture.path]), described=False) as engine:
+    with Engine(open_captures([capture.path]), whole=False) as engine:
         return [
             (step, maps_at(engine, find(engine, step.pid, f"{step.at_ns}ns"))) for step in _steps(tmp_path / "steps")
         ]
@@ -82,7 +82,7 @@ def test_a_process_that_lived_for_milliseconds(tmp_path: Path) -> None:
     [began] = [row for row in capture.rows("tasks", event="exec", source="bpf") if row["path"].endswith(b"/cat")]
     [ended] = capture.rows("tasks", event="exit", source="perf", pid=began["pid"])
     assert ended["ts_ns"] - began["ts_ns"] < 100_000_000
-    with Engine(open_captures([capture.path]), described=False) as engine:
+    with Engine(open_captures([capture.path]), whole=False) as engine:
         found = {line(row) for row in maps_at(engine, find(engine, began["pid"])).lines}
     read = (tmp_path / "read").read_text().splitlines()
     # cat frees its buffer at the end, and what is only there while it reads is not asked for

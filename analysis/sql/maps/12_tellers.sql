@@ -5,13 +5,11 @@ CREATE OR REPLACE TABLE tellers (
     -- first instant of that [ns, CLOCK_MONOTONIC]
     from_ns,
     -- last instant that counts [ns, CLOCK_MONOTONIC]
-    until_ns,
-    -- which copy of it is asked for: see lineage
-    depth
+    until_ns
 ) AS
-SELECT each.pid, each.from_ns, least(until_ns, coalesce(each.to_ns - 1, until_ns)), depth
+SELECT each.pid, each.from_ns, least(until_ns, coalesce(each.to_ns - 1, until_ns))
 FROM (
-    SELECT unnest(users) AS each, until_ns, depth
+    SELECT unnest(users) AS each, until_ns
     FROM spaces JOIN lineage USING (space)
     WHERE capture = getvariable('capture')
 )

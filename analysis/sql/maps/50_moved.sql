@@ -13,15 +13,23 @@ CREATE OR REPLACE TABLE moves (
 ) AS
 WITH standing_moves AS (
     SELECT min(start) AS lo, max("end") AS hi, cause_ns, cause_tid
-    FROM timeline JOIN lineage ON timeline.space = lineage.space AND from_ns <= until_ns AND (to_ns IS NULL OR to_ns > until_ns)
-    WHERE capture = getvariable('capture') AND cause = 'mremap'
-    GROUP BY cause_ns, cause_tid, timeline.space
+    FROM (
+        SELECT start, "end", cause_ns, cause_tid, 0 AS depth FROM standing WHERE cause = 'mremap'
+        UNION ALL
+        SELECT start, "end", cause_ns, cause_tid, depth
+        FROM timeline JOIN (FROM lineage WHERE depth > 0) AS lineage
+            ON timeline.space = lineage.space AND from_ns <= until_ns AND (to_ns IS NULL OR to_ns > until_ns)
+        WHERE capture = getvariable('capture') AND cause = 'mremap'
+    )
+    GROUP BY cause_ns, cause_tid, depth
+),
+calls AS (
+    SELECT ts_enter_ns, tid, addr = ret::UBIGINT AS grew, flags & 2 <> 0 AND size = new_size AS several
+    FROM (FROM syscalls WHERE capture = getvariable('capture') AND syscall = 'mremap' AND errno = 0)
+    SEMI JOIN standing_moves ON ts_enter_ns = cause_ns AND tid = cause_tid
 )
-SELECT
-    lo, hi, cause_ns, coalesce(syscalls.addr = syscalls.ret::UBIGINT, false),
-    coalesce(syscalls.flags & 2 <> 0 AND syscalls.size = syscalls.new_size AND hi - lo > 4096, false)
-FROM standing_moves LEFT JOIN (FROM syscalls WHERE syscall = 'mremap' AND capture = getvariable('capture') AND errno = 0) AS syscalls
-    ON cause_ns = ts_enter_ns AND cause_tid = tid;
+SELECT lo, hi, cause_ns, coalesce(grew, false), coalesce(several AND hi - lo > 4096, false)
+FROM standing_moves LEFT JOIN calls ON ts_enter_ns = cause_ns AND tid = cause_tid;
 -- Which of the places did that touch?
 CREATE OR REPLACE TABLE moved (
     -- a place at or in what was moved, or in what a VMA grew by [address]

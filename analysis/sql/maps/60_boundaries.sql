@@ -15,12 +15,12 @@ CREATE OR REPLACE TABLE boundaries (
 WITH latest AS (
     SELECT
         page, anonymous, together, inside, differ, differed, known,
-        greatest(coalesce(told.ts_ns, 0), coalesce(moved.ts_ns, 0), coalesce(traits.ts_ns, 0)) AS ts_ns,
-        moved.ts_ns AS moved_ns, traits.ts_ns AS trait_ns
+        greatest(coalesce(told.ts_ns, 0), coalesce(moved.ts_ns, 0), coalesce(differing.ts_ns, 0)) AS ts_ns,
+        moved.ts_ns AS moved_ns, differing.ts_ns AS trait_ns
     FROM candidates
     LEFT JOIN told USING (page)
     LEFT JOIN moved USING (page)
-    LEFT JOIN traits USING (page)
+    LEFT JOIN differing USING (page)
 )
 SELECT page, anonymous AND NOT inside, if(anonymous AND NOT inside, 'whether moved memory is one mapping with its neighbour is not known', NULL)
 FROM latest WHERE ts_ns = moved_ns

@@ -1,5 +1,5 @@
 -- Have both sides of a place the same traits, since the last silent call there? And had they when the place was told of?
-CREATE OR REPLACE TABLE traits (
+CREATE OR REPLACE TABLE differing (
     -- the place [address]
     page,
     -- return of that call [ns, CLOCK_MONOTONIC]

@@ -1,0 +1,50 @@
+-- Which calls gave memory traits that part mappings from their neighbours, or make them alike?
+-- No record tells of the VMAs that come of it (mm/vma.c, vma_modify_flags, vma_modify_name, vma_modify_policy).
+CREATE VIEW traits_found (
+    -- number of the address space
+    space,
+    -- return of the call [ns, CLOCK_MONOTONIC]
+    ts_ns,
+    -- first byte [address]
+    start,
+    -- first byte past it [address]
+    "end",
+    -- what was given: read, fork, merge, huge, dump, wipe, lock, seal, policy or name
+    trait,
+    -- what it is then; empty for what mappings begin with
+    value
+) AS
+WITH given AS (
+    SELECT
+        pid, ts_enter_ns, ts_exit_ns,
+        if(syscall IN ('mlockall', 'munlockall'), 0, (addr >> 12) << 12) AS start,
+        if(syscall IN ('mlockall', 'munlockall'), 1::UBIGINT << 63, ((addr + size + 4095) >> 12) << 12) AS "end",
+        CASE syscall
+            WHEN 'madvise' THEN CASE WHEN op <= 2 THEN 'read' ELSE ['fork', 'merge', 'huge', 'dump', 'wipe'][(op - 8) // 2] END
+            WHEN 'mseal' THEN 'seal' WHEN 'mbind' THEN 'policy' WHEN 'prctl' THEN 'name' ELSE 'lock'
+        END AS trait,
+        CASE syscall
+            -- MADV_NORMAL, DOFORK, UNMERGEABLE, DODUMP and KEEPONFORK restore; NOHUGEPAGE is a flag of its own
+            WHEN 'madvise' THEN if(op IN (0, 11, 13, 17, 19), '', op::VARCHAR)
+            WHEN 'mlock' THEN 'locked'
+            WHEN 'mlock2' THEN if(flags & 1 <> 0, 'on fault', 'locked')
+            WHEN 'mlockall' THEN if(flags & 4 <> 0, 'on fault', 'locked')
+            WHEN 'mseal' THEN 'sealed'
+            WHEN 'mbind' THEN if(op = 0, '', op::VARCHAR)
+            WHEN 'prctl' THEN if(coalesce(ptr, 0) = 0, '', ptr::VARCHAR)
+            ELSE ''
+        END AS value
+    FROM syscalls
+    WHERE
+        -- over a hole they fail, after they have changed what is mapped
+        errno IN (0, 12)
+        AND (
+            (syscall = 'madvise' AND (op BETWEEN 0 AND 2 OR op BETWEEN 10 AND 19))
+            OR syscall IN ('mseal', 'mbind', 'mlock', 'mlock2', 'munlock', 'munlockall')
+            OR (syscall = 'mlockall' AND flags & 1 <> 0) -- MCL_CURRENT
+            OR (syscall = 'prctl' AND op = 1398164801) -- PR_SET_VMA
+        )
+)
+SELECT space, ts_exit_ns, start, "end", trait, value
+FROM given ASOF JOIN users ON given.pid = users.pid AND given.ts_enter_ns >= users.from_ns
+WHERE start < "end";
