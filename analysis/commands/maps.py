@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from analysis.errors import UsageError
-from analysis.options import CapturesArgument, Format, FormatOption
+from analysis.options import CapturesArgument, Format, FormatOption, MemoryOption
 from analysis.text import inert
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def maps(
         typer.Option("--diff", metavar="TIME", help="Show what changed until then.", show_default=False),
     ] = None,
     format: FormatOption = Format.TABLE,
+    memory: MemoryOption = None,
 ) -> None:
     """Show the address space of a process at an instant, in the format of /proc/PID/maps.
 
@@ -43,6 +44,7 @@ def maps(
     With --diff, lines that are gone then begin with -, new ones with +.
     """
     from analysis.commands.common import open_engine, style
+    from analysis.engine import Limits
     from analysis.maps import line, maps_at
     from analysis.output import emit, print_rows
     from analysis.rows import Rows
