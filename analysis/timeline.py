@@ -49,7 +49,8 @@ STORED = {
     },
     "marks": {"space": "UBIGINT", "from_ns": "UBIGINT", "mark": "VARCHAR", "address": "UBIGINT"},
     "traits": {
-        "space": "UBIGINT", "ts_ns": "UBIGINT", "start": "UBIGINT", "end": "UBIGINT", "trait": "VARCHAR", "value": "VARCHAR",
+        "space": "UBIGINT", "ts_ns": "UBIGINT", "start": "UBIGINT", "end": "UBIGINT", "trait": "VARCHAR",
+        "value": "VARCHAR",
     },
 }  # fmt: skip
 """The files of a stored timeline: their columns and DuckDB types."""

@@ -811,6 +811,12 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
             (1, 900, "brk", "402"),
         ],
     ),
+    "85_traits": (
+        'SELECT space, t(ts_ns), p((start >> 12)::BIGINT), p(("end" >> 12)::BIGINT), trait, value FROM traits_found',
+        [
+            (1, 245, "1004", "1005", "fork", "10"),
+        ],
+    ),
 }
 
 
