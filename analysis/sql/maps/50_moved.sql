@@ -24,12 +24,21 @@ WITH standing_moves AS (
     GROUP BY cause_ns, cause_tid, depth
 ),
 calls AS (
-    SELECT ts_enter_ns, tid, addr = ret::UBIGINT AS grew, flags & 2 <> 0 AND size = new_size AS several
+    SELECT ts_enter_ns, tid, addr = ret::UBIGINT AS grew, flags & 2 <> 0 AND size = new_size AS fixed, addr, addr + size AS addr_end
     FROM (FROM syscalls WHERE capture = getvariable('capture') AND syscall = 'mremap' AND errno = 0)
     SEMI JOIN standing_moves ON ts_enter_ns = cause_ns AND tid = cause_tid
+),
+-- it was one if the last record of anything there was of all of it
+single AS (
+    SELECT calls.ts_enter_ns, calls.tid, arg_max(start <= addr AND "end" >= addr_end, ts_ns) AS whole
+    FROM (FROM calls WHERE fixed) AS calls, vmas SEMI JOIN tellers ON vmas.pid = tellers.pid AND ts_ns BETWEEN from_ns AND until_ns
+    WHERE capture = getvariable('capture') AND start < addr_end AND "end" > addr AND ts_ns < ts_enter_ns
+    GROUP BY calls.ts_enter_ns, calls.tid
 )
-SELECT lo, hi, cause_ns, coalesce(grew, false), coalesce(several AND hi - lo > 4096, false)
-FROM standing_moves LEFT JOIN calls ON ts_enter_ns = cause_ns AND tid = cause_tid;
+SELECT lo, hi, cause_ns, coalesce(grew, false), coalesce(fixed AND NOT coalesce(whole, false) AND hi - lo > 4096, false)
+FROM standing_moves
+LEFT JOIN calls ON calls.ts_enter_ns = cause_ns AND calls.tid = cause_tid
+LEFT JOIN single ON single.ts_enter_ns = cause_ns AND single.tid = cause_tid;
 -- Which of the places did that touch?
 CREATE OR REPLACE TABLE moved (
     -- a place at or in what was moved, or in what a VMA grew by [address]

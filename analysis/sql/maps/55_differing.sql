@@ -29,7 +29,8 @@ each AS (
         coalesce(arg_max(value, ts_ns) FILTER (below AND ts_ns > told_ns), below_then) AS below_now,
         coalesce(arg_max(value, ts_ns) FILTER (above AND ts_ns > told_ns), above_then) AS above_now,
         -- a name and a memory policy are recorded by their address only
-        (bool_and(fresh) OR (bool_and(ts_ns > told_ns) AND max(told_ns) > 0)) AND NOT (trait IN ('name', 'policy') AND below_now <> above_now) AS known
+        (bool_and(fresh) OR (bool_and(ts_ns > told_ns) AND max(told_ns) > 0)) AND NOT (trait IN ('name', 'policy') AND below_now <> above_now)
+            AND NOT bool_or(value = '?') AS known
     FROM met
     GROUP BY page, trait
 )

@@ -40,4 +40,4 @@ UNION ALL
 -- one place stands for all within
 SELECT lo + 4096, false, 'whether what was moved is one mapping is not known'
 FROM moves ASOF JOIN standing ON lo >= start
-WHERE several AND lo < "end" AND dev = 0 AND inode = 0 AND perms[4] = 'p' AND cause IN ('mremap', 'fork');
+WHERE several AND lo < "end" AND cause IN ('mremap', 'fork');
