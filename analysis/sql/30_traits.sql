@@ -15,7 +15,8 @@ CREATE VIEW traits (
     "end",
     -- what was given: read, fork, merge, huge, dump, wipe, lock, seal, policy or name
     trait,
-    -- what it is then: the advice, mode or pointer, or a word; empty for what mappings begin with
+    -- what it is then: the advice, mode or pointer, or a word; empty for what mappings begin with,
+    -- ? where the call failed and can have changed a part
     value
 ) AS
 SELECT capture, host, space, ts_ns, start, "end", trait, value FROM stored_traits;

@@ -38,8 +38,11 @@ SELECT
         false
     )
 FROM (
+    -- in two parts, each of which reads few row groups: the timeline is sorted by the time when rectangles begin
     FROM timeline
-    WHERE capture = getvariable('capture') AND space = getvariable('space')
-        AND from_ns <= getvariable('at_ns') AND (to_ns IS NULL OR to_ns > getvariable('at_ns'))
+    WHERE capture = getvariable('capture') AND space = getvariable('space') AND from_ns <= getvariable('at_ns') AND to_ns > getvariable('at_ns')
+    UNION ALL
+    FROM timeline
+    WHERE capture = getvariable('capture') AND space = getvariable('space') AND from_ns <= getvariable('at_ns') AND to_ns IS NULL
 )
 WINDOW address AS (ORDER BY start);

@@ -1,4 +1,28 @@
--- Where did an mremap put memory? No record tells of it, nor of what it merged with.
+-- What did an mremap put, and is part of it still there? No record tells of it.
+CREATE OR REPLACE TABLE put (
+    -- first byte [address]
+    lo,
+    -- first byte past it [address]
+    hi,
+    -- entry of the call [ns, CLOCK_MONOTONIC]
+    ts_ns,
+    -- thread that called
+    tid
+) AS
+SELECT min(start), max("end"), cause_ns, cause_tid
+FROM (
+    SELECT start, "end", cause_ns, cause_tid, 0 AS depth FROM standing WHERE cause = 'mremap'
+    UNION ALL
+    SELECT start, "end", cause_ns, cause_tid, depth
+    FROM timeline JOIN (FROM lineage WHERE depth > 0) AS lineage
+        ON timeline.space = lineage.space AND from_ns <= until_ns AND (to_ns IS NULL OR to_ns > until_ns)
+    WHERE capture = getvariable('capture') AND cause = 'mremap'
+)
+GROUP BY cause_ns, cause_tid, depth;
+-- null where there is none: then nothing is read
+SET VARIABLE first_ns = (SELECT min(ts_ns) FROM put);
+SET VARIABLE last_ns = (SELECT max(ts_ns) FROM put);
+-- And how did it get there?
 CREATE OR REPLACE TABLE moves (
     -- first byte [address]
     lo,
@@ -11,34 +35,28 @@ CREATE OR REPLACE TABLE moves (
     -- whether it can have been several VMAs that were moved at once (Linux 6.17: MREMAP_FIXED to the same length)
     several
 ) AS
-WITH standing_moves AS (
-    SELECT min(start) AS lo, max("end") AS hi, cause_ns, cause_tid
-    FROM (
-        SELECT start, "end", cause_ns, cause_tid, 0 AS depth FROM standing WHERE cause = 'mremap'
-        UNION ALL
-        SELECT start, "end", cause_ns, cause_tid, depth
-        FROM timeline JOIN (FROM lineage WHERE depth > 0) AS lineage
-            ON timeline.space = lineage.space AND from_ns <= until_ns AND (to_ns IS NULL OR to_ns > until_ns)
-        WHERE capture = getvariable('capture') AND cause = 'mremap'
-    )
-    GROUP BY cause_ns, cause_tid, depth
+WITH calls AS (
+    SELECT put.*, addr = ret::UBIGINT AS grew, flags & 2 <> 0 AND size = new_size AS fixed, addr, addr + size AS addr_end
+    FROM put JOIN syscalls ON put.ts_ns = ts_enter_ns AND put.tid = syscalls.tid
+    WHERE capture = getvariable('capture') AND syscall = 'mremap' AND errno = 0
+        AND ts_enter_ns BETWEEN getvariable('first_ns') AND getvariable('last_ns')
 ),
-calls AS (
-    SELECT ts_enter_ns, tid, addr = ret::UBIGINT AS grew, flags & 2 <> 0 AND size = new_size AS fixed, addr, addr + size AS addr_end
-    FROM (FROM syscalls WHERE capture = getvariable('capture') AND syscall = 'mremap' AND errno = 0)
-    SEMI JOIN standing_moves ON ts_enter_ns = cause_ns AND tid = cause_tid
+records AS (
+    SELECT start, "end", ts_ns
+    FROM vmas JOIN tellers ON vmas.pid = tellers.pid AND ts_ns BETWEEN from_ns AND until_ns
+    WHERE capture = getvariable('capture') AND ts_ns < getvariable('last_ns')
 ),
 -- it was one if the last record of anything there was of all of it
 single AS (
-    SELECT calls.ts_enter_ns, calls.tid, arg_max(start <= addr AND "end" >= addr_end, ts_ns) AS whole
-    FROM (FROM calls WHERE fixed) AS calls, vmas SEMI JOIN tellers ON vmas.pid = tellers.pid AND ts_ns BETWEEN from_ns AND until_ns
-    WHERE capture = getvariable('capture') AND start < addr_end AND "end" > addr AND ts_ns < ts_enter_ns
-    GROUP BY calls.ts_enter_ns, calls.tid
+    SELECT calls.ts_ns, tid, arg_max(start <= addr AND "end" >= addr_end, records.ts_ns) AS whole
+    FROM calls JOIN records ON start < addr_end AND "end" > addr AND records.ts_ns < calls.ts_ns
+    WHERE fixed
+    GROUP BY calls.ts_ns, tid
 )
-SELECT lo, hi, cause_ns, coalesce(grew, false), coalesce(fixed AND NOT coalesce(whole, false) AND hi - lo > 4096, false)
-FROM standing_moves
-LEFT JOIN calls ON calls.ts_enter_ns = cause_ns AND calls.tid = cause_tid
-LEFT JOIN single ON single.ts_enter_ns = cause_ns AND single.tid = cause_tid;
+SELECT put.lo, put.hi, put.ts_ns, coalesce(grew, false), coalesce(fixed AND NOT coalesce(whole, false) AND put.hi - put.lo > 4096, false)
+FROM put
+LEFT JOIN calls USING (lo, hi, ts_ns, tid)
+LEFT JOIN single USING (ts_ns, tid);
 -- Which of the places did that touch?
 CREATE OR REPLACE TABLE moved (
     -- a place at or in what was moved, or in what a VMA grew by [address]

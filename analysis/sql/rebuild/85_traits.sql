@@ -11,7 +11,7 @@ CREATE VIEW traits_found (
     "end",
     -- what was given: read, fork, merge, huge, dump, wipe, lock, seal, policy or name
     trait,
-    -- what it is then; empty for what mappings begin with
+    -- what it is then; empty for what mappings begin with; ? where the call failed and can have changed a part
     value
 ) AS
 WITH given AS (
@@ -23,20 +23,22 @@ WITH given AS (
             WHEN 'madvise' THEN CASE WHEN op <= 2 THEN 'read' ELSE ['fork', 'merge', 'huge', 'dump', 'wipe'][(op - 8) // 2] END
             WHEN 'mseal' THEN 'seal' WHEN 'mbind' THEN 'policy' WHEN 'prctl' THEN 'name' ELSE 'lock'
         END AS trait,
-        CASE syscall
+        CASE
+            -- advice goes on after a hole, locks do not, and need not begin
+            WHEN errno <> 0 AND syscall <> 'madvise' THEN '?'
             -- MADV_NORMAL, DOFORK, UNMERGEABLE, DODUMP and KEEPONFORK restore; NOHUGEPAGE is a flag of its own
-            WHEN 'madvise' THEN if(op IN (0, 11, 13, 17, 19), '', op::VARCHAR)
-            WHEN 'mlock' THEN 'locked'
-            WHEN 'mlock2' THEN if(flags & 1 <> 0, 'on fault', 'locked')
-            WHEN 'mlockall' THEN if(flags & 4 <> 0, 'on fault', 'locked')
-            WHEN 'mseal' THEN 'sealed'
-            WHEN 'mbind' THEN if(op = 0, '', op::VARCHAR)
-            WHEN 'prctl' THEN if(coalesce(ptr, 0) = 0, '', ptr::VARCHAR)
+            WHEN syscall = 'madvise' THEN if(op IN (0, 11, 13, 17, 19), '', op::VARCHAR)
+            WHEN syscall = 'mlock' THEN 'locked'
+            WHEN syscall = 'mlock2' THEN if(flags & 1 <> 0, 'on fault', 'locked')
+            WHEN syscall = 'mlockall' THEN if(flags & 4 <> 0, 'on fault', 'locked')
+            WHEN syscall = 'mseal' THEN 'sealed'
+            WHEN syscall = 'mbind' THEN if(op = 0, '', op::VARCHAR)
+            WHEN syscall = 'prctl' THEN if(coalesce(ptr, 0) = 0, '', ptr::VARCHAR)
             ELSE ''
         END AS value
     FROM syscalls
     WHERE
-        -- over a hole they fail, after they have changed what is mapped
+        -- over a hole they fail with ENOMEM, after they have changed what is mapped
         errno IN (0, 12)
         AND (
             (syscall = 'madvise' AND (op BETWEEN 0 AND 2 OR op BETWEEN 10 AND 19))
