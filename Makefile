@@ -42,6 +42,7 @@ bench: setup
 	@sh .ci/setup compiler
 	@sh .ci/setup bench
 	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench.rebuild
 
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -1,6 +1,7 @@
 """What recording costs, measured on this machine: `make bench`, or `python -m tests.bench --help`.
 
-Needs root and a machine with nothing else to do; takes some four minutes. Absolute figures differ from machine to
+`make bench` measures the rebuild too (tests.bench.rebuild). Needs root and a machine with nothing else to do; takes
+some four minutes. Absolute figures differ from machine to
 machine, so each is also given as a ratio to the same workload untraced, which runs right before it. The tracers take
 turns, in several rounds; of the rounds the median is shown. The workload (tests/workloads/hammer.c) makes mmap,
 mprotect and munmap of one page in turn, then getppid, which nobody traces, pinned to one CPU; the tracer may use all.
@@ -19,6 +20,7 @@ from statistics import median
 from typing import Any
 
 from recorder.plan import private_tracefs
+from tests.bench.report import Column, machine, say, table
 from tests.bench.tracers import (
     HOST,
     TRACED,
@@ -56,12 +58,12 @@ class Bench:
         """A row a tracer: ns of a traced call (and of each kind) and of an untraced one, added ns and ratio."""
         left_out = [tracer.name for tracer in TRACERS if not available(tracer)]
         if left_out:
-            _say(f"left out, not installed: {', '.join(left_out)}")
+            say(f"left out, not installed: {', '.join(left_out)}")
         tracers = [tracer for tracer in TRACERS if available(tracer)]
         pairs: dict[str, list[tuple[Run, Run]]] = {tracer.name: [] for tracer in tracers}
         for turn in range(self.rounds):
             for tracer in tracers:
-                _say(f"round {turn + 1} of {self.rounds}: {tracer.name.strip()}")
+                say(f"round {turn + 1} of {self.rounds}: {tracer.name.strip()}")
                 workload = self._workload(tracer)
                 # untraced with as many calls: short runs are dearer a call
                 pairs[tracer.name].append((UNTRACED.run(workload, self.scratch), tracer.run(workload, self.scratch)))
@@ -80,13 +82,13 @@ class Bench:
         ]
         rows = []
         for name, tracer, workload in cases[:1] if self.quick else cases:
-            _say(f"flood: {name}")
+            say(f"flood: {name}")
             rows.append({"workload": name, **_flood(tracer.run(workload, self.scratch))})
         return rows
 
     def times(self) -> dict[str, float]:
         """Seconds (medians) a recording of nothing takes to begin, to end, and to let go of the kernel."""
-        _say("start and end")
+        say("start and end")
         runs = [start_and_end(self.scratch) for _ in range(self.rounds)]
         return dict(zip(("first_event_s", "end_s", "probes_off_s"), map(median, zip(*runs, strict=True)), strict=True))
 
@@ -129,7 +131,7 @@ def _flood(run: Run) -> dict[str, Any]:
     }
 
 
-_COST_COLUMNS = (
+_COST_COLUMNS: tuple[Column, ...] = (
     ("tracer", "tracer", "{}"),
     *((f"{kind}_ns", f"{kind} ns", "{:,.0f}") for kind in TRACED),
     ("call_ns", "mean ns", "{:,.0f}"),
@@ -138,7 +140,7 @@ _COST_COLUMNS = (
     ("other_added_ns", "added ns", "{:+,.0f}"),
     ("disk_bytes_per_call", "bytes/call", "{:,.1f}"),
 )
-_FLOOD_COLUMNS = (
+_FLOOD_COLUMNS: tuple[Column, ...] = (
     ("workload", "workload, as fast as it can", "{}"),
     ("calls_per_s", "calls/s", "{:,.0f}"),
     ("records_per_s", "records/s", "{:,.0f}"),
@@ -149,24 +151,6 @@ _FLOOD_COLUMNS = (
     ("syscalls_bytes", "syscalls", "{:.1f}"),
     ("vmas_bytes", "vmas", "{:.1f}"),
 )
-
-
-def _table(columns: tuple[tuple[str, str, str], ...], rows: list[dict[str, Any]]) -> str:
-    """Aligned text: the first column to the left, figures to the right."""
-    cells = [[title for _, title, _ in columns]]
-    cells += [[form.format(row[key]) for key, _, form in columns] for row in rows]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in cells
-    )
-
-
-def _say(text: str) -> None:
-    print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -181,33 +165,26 @@ def main() -> None:
     adopt_orphans()
     busy = os.getloadavg()[0]
     if busy > 0.5:
-        _say(f"warning: the machine is busy, so the figures will be off: load average {busy:.1f}")
+        say(f"warning: the machine is busy, so the figures will be off: load average {busy:.1f}")
     with tempfile.TemporaryDirectory(prefix="maptrail-bench-") as scratch:
         bench = Bench(options.quick, options.rounds, Path(scratch))
         began = time.monotonic()
         figures: dict[str, Any] = {
-            "machine": _machine(),
+            "machine": machine(),
             "costs": bench.costs(),
             "floods": bench.floods(),
             "times": bench.times(),
         }
-    _say(f"took {time.monotonic() - began:.0f} s")
+    say(f"took {time.monotonic() - began:.0f} s")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
     print(figures["machine"], end="\n\n")
-    print(_table(_COST_COLUMNS, figures["costs"]), end="\n\n")
-    print(_table(_FLOOD_COLUMNS, figures["floods"]), end="\n\n")
+    print(table(_COST_COLUMNS, figures["costs"]), end="\n\n")
+    print(table(_FLOOD_COLUMNS, figures["floods"]), end="\n\n")
     print(
         "first event after {first_event_s:.2f} s, end {end_s:.2f} s after the last one, "
         "probes off {probes_off_s:.2f} s later".format(**figures["times"])
     )
-
-
-def _machine() -> str:
-    model = next(
-        (line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), ":?"
-    )
-    return f"{len(os.sched_getaffinity(0))} CPUs,{model.partition(':')[2]}, Linux {os.uname().release}"
 
 
 if __name__ == "__main__":

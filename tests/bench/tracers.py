@@ -28,6 +28,7 @@ __all__ = [
     "Workload",
     "adopt_orphans",
     "available",
+    "reap",
     "start_and_end",
 ]
 
@@ -47,11 +48,11 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def adopt_orphans() -> None:
-    """Have orphans of our children become our own, so that `_reap` can wait for them."""
+    """Have orphans of our children become our own, so that `reap` can wait for them."""
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _reap() -> None:
+def reap() -> None:
     """Wait for every child: a recorder leaves one behind that takes its probes off (Probes.close)."""
     while True:
         try:
@@ -107,7 +108,7 @@ def _read(output: str, capture: Capture | None = None, disk_bytes: int = 0) -> R
 
 def _output(command: list[str]) -> str:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    _reap()
+    reap()
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed: {done.stderr.strip()}")
     return done.stdout
@@ -134,7 +135,7 @@ def _host(command: list[str], folder: Path) -> Run:
     with record_host(folder / "capture", "--overwrite"):
         # not _output: the recorder is a child too, and is not waited for yet
         output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    _reap()
+    reap()
     return _read(output, *_capture_of(folder))
 
 
@@ -211,7 +212,7 @@ def start_and_end(scratch: Path) -> tuple[float, float, float]:
     with subprocess.Popen([*RECORD, "run", "-o", path, "--", "true"], cwd=ROOT, stderr=subprocess.DEVNULL):
         pass
     after = time.monotonic_ns()
-    _reap()
+    reap()
     off = time.monotonic_ns()
     times = Capture(path).table("syscalls")["ts_exit_ns"].to_pylist()
     shutil.rmtree(path)

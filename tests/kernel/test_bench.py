@@ -23,3 +23,23 @@ def test_the_benchmark_measures_every_tracer_that_is_installed(tmp_path: Path) -
     assert flood["reader_us_per_record"] > 0
     assert min(figures["times"].values()) > 0
     assert done.stdout.count("\n") > len(costs), "the table is on standard output"
+
+
+def test_the_rebuild_is_measured_on_recorded_generated_and_worst_captures(tmp_path: Path) -> None:
+    told = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "tests.bench.rebuild", "--quick", "--events", "60000", "--json", str(told)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(told.read_text())
+    *hammers, programs, generated = figures["rebuilds"]
+    assert [row["events"] // 1000 for row in hammers] == [2, 10]
+    assert all(row["pieces"] > row["events"] / 5 * 2 for row in hammers), "a mmap and a mprotect, before a munmap"
+    assert programs["capture"] == "gcc and python" and programs["pieces"] > 100
+    assert 0.5 < generated["events"] / 60_000 <= 1
+    # one of the program itself, and each of those mapped: standing once, and after every change of all
+    assert [row["pieces"] for row in figures["worst"]] == [1 + 200 * 6, 1 + 200 * 21, 201 * 6, 201 * 21]
+    assert all(0 < row["bare_mib"] < row["peak_mib"] for row in [*figures["rebuilds"], *figures["worst"]])
+    for row in [*figures["rebuilds"], *figures["worst"]]:
+        assert f"{row['capture']}  " in done.stdout
+    for claim in ("growth:", "rate:", "memory:", "worst:"):
+        assert f"\n{claim} " in done.stdout
