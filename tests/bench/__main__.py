@@ -1,10 +1,10 @@
 """What recording costs, measured on this machine: `make bench`, or `python -m tests.bench --help`.
 
-`make bench` measures the rebuild too (tests.bench.rebuild). Needs root and a machine with nothing else to do; takes
-some four minutes. Absolute figures differ from machine to
+Needs root and a machine with nothing else to do; takes some four minutes. Absolute figures differ from machine to
 machine, so each is also given as a ratio to the same workload untraced, which runs right before it. The tracers take
 turns, in several rounds; of the rounds the median is shown. The workload (tests/workloads/hammer.c) makes mmap,
 mprotect and munmap of one page in turn, then getppid, which nobody traces, pinned to one CPU; the tracer may use all.
+What rebuilding costs is measured next by `make bench`: tests/bench/rebuild.py.
 """
 
 from __future__ import annotations

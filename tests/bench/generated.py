@@ -34,19 +34,22 @@ Coded = tuple[np.ndarray, list[Any]]
 
 
 def many_calls(path: Path, events: int) -> int:
-    """A hundred processes that map a few pages, protect them, or half of them, later, and unmap them still later.
+    """About so many events of a hundred processes that map a few pages, protect them, or half of them, later, and unmap
+    them still later.
 
-    Each has some 200 mappings at a time. As in a compacted recording a file is by (pid, time), and later than the last.
+    Each process has some 200 mappings at a time. As in a compacted recording each file is by (pid, time), and later
+    than the one before.
     """
     capture = _Capture(path, _FIRST_PID + np.arange(_PROCESSES))
-    steps = max(events // (5 * _PROCESSES), 1)
-    # a munmap has no record, so there are more calls
-    for since in range(0, steps, most := FINAL_ROWS // (3 * _PROCESSES)):
+    # five rows a step, less what comes so many steps after the mmap: two rows of the mprotect, one of the munmap
+    steps = (events // _PROCESSES + 2 * int(_LAG[1]) + int(_LAG[2])) // 5
+    most = FINAL_ROWS // (3 * _PROCESSES)
+    for since in range(0, steps, most):
         capture.steps(since, min(since + most, steps))
     capture.close()
-    turns = np.arange(steps - _LAG[1]) if steps > _LAG[1] else np.arange(0)
-    # what is protected in part goes on in two
-    return _PROCESSES * (1 + steps + len(turns)) + _PROCESSES * int(np.sum(_spared(turns) > 0))
+    protected = np.arange(max(steps - _LAG[1], 0))
+    # what is protected in part stands on in two parts
+    return _PROCESSES * (1 + steps + len(protected) + np.count_nonzero(_spared(protected)))
 
 
 def many_protections(path: Path, vmas: int, times: int) -> int:

@@ -55,7 +55,7 @@ class Sizes:
     and how often all of them change."""
 
     recorded: Sequence[int] = (100_000, 1_000_000, 10_000_000)
-    rounds: int = 5
+    rounds: int = 20
     vmas: int = 50_000
     times: tuple[int, int] = (20, 80)
 
@@ -110,7 +110,7 @@ class Bench:
         for events in self.sizes.recorded:
             calls = int(events / _EVENTS_A_CALL)
             command = [build("hammer"), str(calls), "mix", "2", "--rate", str(_RATE)]
-            rows.append(self._recorded(f"hammer {events:.0e}", command, keep=events == self.sizes.recorded[-1]))
+            rows.append(self._recorded(f"hammer {events:,}", command, keep=events == self.sizes.recorded[-1]))
         sources = " ".join(map(str, sorted((Path(__file__).parents[1] / "workloads").glob("*.c"))))
         script = _PROGRAMS.format(rounds=self.sizes.rounds, sources=sources, python=sys.executable)
         return [*rows, self._recorded("gcc and python", ["/bin/sh", "-c", script])]
