@@ -74,9 +74,12 @@ def test_a_file_that_is_replaced_is_another_image(tmp_path: Path) -> None:
 def test_images_of_processes_that_ran_before_are_read(tmp_path: Path) -> None:
     """Attached to, a process maps nothing new, and yet what it executes must be told."""
     program = build("ticks")
-    with subprocess.Popen([program, "2.5"], stdout=subprocess.DEVNULL) as worker:
-        command = [*RECORD, "attach", "-o", tmp_path / "capture", str(worker.pid)]
-        subprocess.run(command, check=True, capture_output=True)
+    with subprocess.Popen([program, "60"], stdout=subprocess.DEVNULL) as worker:
+        command = [*RECORD, "attach", "-o", tmp_path / "capture", "--duration", "1", str(worker.pid)]
+        try:
+            subprocess.run(command, check=True, capture_output=True)
+        finally:
+            worker.kill()
     rows = Capture(tmp_path / "capture").rows("images")
     assert {Path(os.fsdecode(row["path"])) for row in rows} == {program.resolve()} | libraries(program)
     assert len(rows) == len({row["inode"] for row in rows})
