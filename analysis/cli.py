@@ -39,10 +39,20 @@ def main() -> None:
     """Run `analyze` and exit with its status."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a locale that lacks a character
+    ended_by: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        ended_by.append(number)
+        sys.exit(128 + number)  # so that temporary files go
+
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))  # so that temporary files go
+        signal.signal(number, end)
     try:
         app()
+    except SystemExit:
+        if ended_by:  # during a statement DuckDB makes an interrupt of it
+            sys.exit(128 + ended_by[0])
+        raise
     except ReaderGone as error:
         # what is still buffered must not fail again when Python exits
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

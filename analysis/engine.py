@@ -159,7 +159,7 @@ class Engine:
             paths += [str(file.path) for file in capture.files]
             for folder in folders(capture, Path(self._spill)):
                 paths += [str(folder / f"{name}.parquet") for name in STORED]
-        run = self._connection.execute
+        run = self.execute
         run("SET enable_progress_bar = true")
         run("SET enable_progress_bar_print = false")  # query_progress() works, nothing is printed
         if limits.timeout_s is not None:
@@ -178,7 +178,7 @@ class Engine:
                 sql = f"CREATE VIEW {quote(view.name)} AS {view.sql}"
             else:
                 sql = _stored_from(view.sql, {}) if _TIMELINE.search(view.sql) else view.sql
-            self._connection.execute(sql)
+            self.execute(sql)
             self._describe(view)
 
     def need_timeline(self) -> None:
@@ -192,13 +192,13 @@ class Engine:
         for view in views().values():
             if view.kind == "view" and _TIMELINE.search(view.sql):
                 sql = _stored_from(view.sql, sources)
-                self._connection.execute(sql.replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1))
+                self.execute(sql.replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1))
                 self._describe(view)
         self._timeline = True
 
     def _describe(self, view: View) -> None:
         if self._whole:
-            self._connection.execute("; ".join(_comments(view)))
+            self.execute("; ".join(_comments(view)))
 
     def _table_sql(self, table: Table) -> str:
         """The rows of all captures: one read for files with the same columns of the same capture."""
@@ -230,7 +230,15 @@ class Engine:
 
     def execute(self, sql: str) -> list[tuple[Any, ...]]:
         """Run statements of ours to their end; the rows of the last one."""
-        return self._connection.execute(sql).fetchall()
+        try:
+            return self._connection.execute(sql).fetchall()
+        except duckdb.Error as error:
+            raise _explained(error) from None
+        except RuntimeError as error:
+            # what DuckDB says when a signal comes; what the signal's handler raised is lost
+            if type(error) is RuntimeError and "interrupted" in str(error):
+                raise KeyboardInterrupt from None
+            raise
 
     def _end_stream(self) -> None:
         if self._stream_open is not None:
@@ -308,15 +316,15 @@ class Engine:
 
     def columns(self) -> list[tuple[str, str, str]]:
         """(view, column, DuckDB type) of everything a query can use, for completion and `schema`."""
-        return self._connection.execute(
+        return self.execute(
             "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal "
             "ORDER BY table_name, column_index"
-        ).fetchall()
+        )
 
     def keywords(self) -> list[str]:
         """The reserved words of DuckDB's SQL, for completion."""
         sql = "SELECT upper(keyword_name) FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
-        return [word for (word,) in self._connection.execute(sql).fetchall()]
+        return [word for (word,) in self.execute(sql)]
 
 
 _WORD = re.compile(rb"\w+|[^\w]")
