@@ -353,9 +353,9 @@ def test_a_ring_drained_while_it_is_written_goes_round_and_round(run: Callable[.
 
 
 def test_many_chunks_hold_every_record_in_order(run: Callable[..., Running]) -> None:
-    count = 30_011
+    count = 50_021  # more than two chunks of 2 MiB
     child = run("protects", count)
-    with opened("tasks", child.pid, RING) as rings:
+    with opened("tasks", child.pid, 2 * RING) as rings:
         child.work()
         chunks = list(rings.drain())
         decoded = SidebandDecoder().decode(chunks)
