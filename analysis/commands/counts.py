@@ -35,7 +35,7 @@ def counts(
     A VMA can be made of several mappings that the kernel merged. Its records of mappings tell the whole VMA, so it is
     known where it did. Where no record tells (after mremap, and in the child of a child) neighbours of the same kind
     are counted as one, and vmas_at_most counts them as two. VMAs that madvise, mlock, mbind or prctl split are not
-    seen. [vsyscall] is no VMA.
+    seen. What maps calls vsyscall is no VMA.
 
     The rate is the slope of the straight line with the least squares through 65 evenly spaced instants of the last
     half of the time in which the address space is known. At that rate, going on from the count at the end, the limit
