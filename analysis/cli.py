@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from analysis.commands import check, counts, diff, maps, schema, sql, summary, timeline
+from analysis.commands import check, counts, diff, edges, maps, schema, sql, summary, timeline
 from analysis.errors import AnalysisError, ReaderGone
 from analysis.text import inert
 
@@ -29,6 +29,7 @@ app.command("summary")(summary.summary)
 app.command("maps")(maps.maps)
 app.command("timeline")(timeline.timeline)
 app.command("diff")(diff.diff)
+app.command("edges")(edges.edges)
 app.command("counts")(counts.counts)
 app.command("check")(check.check)
 app.command("schema")(schema.schema)

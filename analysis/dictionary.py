@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Literal
@@ -185,15 +185,44 @@ def _own(pairs: Sequence[tuple[str, str | None]]) -> list[tuple[str, str]]:
 
 _HEADER = re.compile(r"CREATE VIEW (\w+) \((.*?)\n\) AS\n", re.DOTALL)
 _COLUMN = re.compile(r"((?:\s*--[^\n]*\n)+)\s*\"?(\w+)\"?,?", re.DOTALL)
+_LEADING = re.compile(r"(?:--[^\n]*\n)*")
 _UNIT = re.compile(r"(.*?)(?: \[([^\]]*)\])?", re.DOTALL)
 
 
 def _sql_views() -> list[View]:
     """The views of analysis/sql. A file opens with its question; each column follows its comment, unit in []."""
-    texts = {
-        path.name: path.read_text() for path in files("analysis").joinpath("sql").iterdir() if path.name[-4:] == ".sql"
-    }
-    return [_sql_view(name, texts[name]) for name in sorted(texts)]
+    texts = _texts("sql")
+    found = []
+    for name in sorted(texts):
+        view = _sql_view(name, texts[name])
+        found += _with_kinds(view) if view.name == "findings" else [view]
+    return found
+
+
+def _texts(*folder: str) -> dict[str, str]:
+    paths = files("analysis").joinpath(*folder).iterdir()
+    return {path.name: path.read_text() for path in paths if re.fullmatch(r"\d\d_\w+\.sql", path.name)}
+
+
+def _with_kinds(findings: View) -> list[View]:
+    """A view edge_KIND for each file of analysis/sql/edges, and `findings`, which has the rows of all.
+
+    Such a file is one query; it names those columns of `findings` that it fills, and the kind itself is filled in.
+    """
+    nothing = findings.sql[findings.sql.index("\n) AS\n") + len("\n) AS\n") :].strip()
+    names = ", ".join(quote(column.name) for column in findings.columns)
+    kinds = []
+    for file, text in sorted(_texts("sql", "edges").items()):
+        kind = file[3:].removesuffix(".sql")
+        rows = f"SELECT *, {text_literal(kind)} AS kind FROM (\n{text.strip().removesuffix(';')}\n)"
+        sql = (
+            f"CREATE VIEW edge_{kind} AS\n"
+            f"SELECT {names} FROM ({nothing}) AS nothing({names})\nUNION ALL BY NAME\n{rows}"
+        )
+        description = _uncommented(text[: _LEADING.match(text).end()])  # type: ignore[union-attr]
+        kinds.append(View(f"edge_{kind}", "view", description, findings.columns, sql))
+    every = "".join(f"\nUNION ALL FROM {kind.name}" for kind in kinds)
+    return [*kinds, replace(findings, sql=findings.sql.rstrip() + every)]
 
 
 def _sql_view(file: str, text: str) -> View:

@@ -17,6 +17,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -169,6 +170,7 @@ class Engine:
         run("SET lock_configuration = true")
 
     def _create_views(self) -> None:
+        self.execute(resources.files("analysis").joinpath("sql", "macros.sql").read_text())
         for view in views().values():
             if view.kind == "call" and not self._whole:
                 continue

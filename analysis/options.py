@@ -11,7 +11,7 @@ import typer
 
 __all__ = [
     "By", "CapturesArgument", "Certainty", "Class", "Format", "FormatOption", "FromOption", "MemoryOption",
-    "PidOption", "ToOption", "parse_size",
+    "PidOption", "Severity", "ToOption", "parse_size",
 ]  # fmt: skip
 
 
@@ -30,6 +30,15 @@ class Certainty(StrEnum):
 
     CERTAIN = "certain"
     POSSIBLE = "possible"
+
+
+class Severity(StrEnum):
+    """How grave a finding is, gravest first."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+    INFO = "info"
 
 
 class By(StrEnum):

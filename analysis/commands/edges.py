@@ -1,0 +1,97 @@
+"""`analyze edges`: which edge cases does a capture hold, who caused them, and who suffered?"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from analysis.errors import UsageError
+from analysis.options import (
+    CapturesArgument,
+    Certainty,
+    Format,
+    FormatOption,
+    FromOption,
+    MemoryOption,
+    Severity,
+    ToOption,
+)
+
+__all__ = ["edges"]
+
+
+def edges(
+    captures: CapturesArgument,
+    kind: Annotated[
+        list[str] | None, typer.Option(metavar="KIND", help="Only this kind. Can be repeated.", show_default=False)
+    ] = None,
+    severity: Annotated[Severity, typer.Option(help="So grave, or graver.")] = Severity.MEDIUM,
+    expected: Annotated[bool, typer.Option("--expected", help="All of them, what is normal too.")] = False,
+    pid: Annotated[
+        int | None, typer.Option(min=1, metavar="PID", help="A process took part in it.", show_default=False)
+    ] = None,
+    addr: Annotated[
+        str | None,
+        typer.Option(metavar="ADDR", help="It touches an address, or a range as 0x..+8K.", show_default=False),
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="It is about such files: see `analyze timeline`.", show_default=False),
+    ] = None,
+    since: FromOption = None,
+    until: ToOption = None,
+    certainty: Annotated[Certainty | None, typer.Option(help="Only what is so sure.", show_default=False)] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 where anything is found.")] = False,
+    format: FormatOption = Format.TABLE,
+    memory: MemoryOption = None,
+) -> None:
+    """List edge cases: files truncated under a mapping, mappings clobbered, calls that race, faults explained.
+
+    Each is a sentence with its severity: high, a process was harmed; medium, it can be; low, worth knowing; info, for
+    the picture. What only looks like one, as a loader that maps over its own reservation, is shown with --expected.
+
+    json, csv, parquet and arrow hold addresses, both parties and more of each (`analyze schema findings`).
+    """
+    from analysis import filters
+    from analysis.commands.common import next_command, open_engine, style
+    from analysis.edges import gather, hidden, kinds, sentences, shown
+    from analysis.engine import Limits
+    from analysis.output import emit, print_rows
+
+    for each in kind or ():
+        if each not in kinds():
+            raise UsageError(f"no kind of finding: {each}", f"one of: {', '.join(kinds())}")
+    conditions = [filters.of_file(file)] if file is not None else []
+    if addr is not None:
+        low, high = filters.address_range(addr)
+        conditions.append(f'start < {high} AND "end" > {low}')
+    if pid is not None:
+        conditions.append(f"(pid = {pid} OR other_pid = {pid})")
+    if certainty is not None:
+        conditions.append(f"certainty = '{certainty}'")
+    with open_engine(captures, Limits(memory)) as engine:
+        if since is not None or until is not None:
+            times = filters.per_capture(filters.windows(engine, since, until))
+            span = "span.capture = finding.capture AND ts_ns BETWEEN since_ns AND until_ns"
+            conditions.append(f"EXISTS (FROM {times} AS span WHERE {span})")
+        gather(engine, kind or kinds(), conditions)
+        left_out = hidden(engine, severity, expected)
+        [count] = [row["n"] for row in engine.query(f"SELECT count(*) AS n FROM ({shown(severity, expected)})").dicts()]
+        rows = engine.query(shown(severity, expected))
+        if format is Format.TABLE:
+            emit(sentences(engine, rows.dicts(), style(engine)))
+        else:
+            print_rows(rows, format, style(engine))
+    told = f"{count:,} finding{'s' * (count != 1)}"
+    if left_out:
+        told += f", not shown: {', '.join(f'{number:,} {what}' for what, number in left_out.items())}"
+    print(told, file=sys.stderr)
+    if left_out:
+        options = "--expected" if "expected" in left_out else f"--severity {list(left_out)[-1]}"
+        next_command("what is not shown", "edges", captures, options)
+    elif count:
+        next_command("what became of an address", "why", captures, "--pid PID --addr ADDR")
+    if strict and count:
+        raise typer.Exit(1)

@@ -1,0 +1,93 @@
+"""Looks for edge cases: gathers the findings of analysis/sql/edges, and writes them as people would report them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
+
+from analysis.dictionary import views
+from analysis.engine import Engine
+from analysis.options import Severity
+from analysis.output import Style
+from analysis.text import inert
+from analysis.times import relative
+
+__all__ = ["gather", "hidden", "kinds", "sentences", "shown"]
+
+_PREFIX = "edge_"
+_SEVERITIES = [str(each) for each in Severity]
+_ALIKE = 10  # findings of one kind in one address space that are written out
+_WIDTH = 100
+
+
+@cache
+def kinds() -> tuple[str, ...]:
+    """Every kind of finding, in the order of the files."""
+    return tuple(name.removeprefix(_PREFIX) for name in views() if name.startswith(_PREFIX))
+
+
+def gather(engine: Engine, which: Sequence[str], conditions: Sequence[str]) -> None:
+    """Fill the temporary table `found` with the findings of these kinds for which all conditions hold.
+
+    They are looked for once; `shown` and `hidden` then ask the table.
+    """
+    every = " UNION ALL ".join(f"FROM {_PREFIX}{kind}" for kind in which)
+    engine.query(
+        f"CREATE TEMP TABLE found AS SELECT * FROM ({every}) AS finding WHERE {' AND '.join(conditions) or 'true'}",
+        "looking for edge cases",
+    ).dicts()
+
+
+def _condition(least: Severity, expected: bool) -> str:
+    if expected:
+        return "true"
+    grave = _SEVERITIES[: _SEVERITIES.index(least) + 1]
+    return f"expected IS NULL AND severity IN ({', '.join(repr(each) for each in grave)})"
+
+
+def shown(least: Severity, expected: bool) -> str:
+    """The query for what was found: `expected` is all of it, else what is not normal and at least so grave."""
+    rank = f"list_position({_SEVERITIES}, severity)"
+    return f"FROM found WHERE {_condition(least, expected)} ORDER BY {rank}, capture, ts_ns, kind, space, start"
+
+
+def hidden(engine: Engine, least: Severity, expected: bool) -> dict[str, int]:
+    """How many findings `shown` leaves out: by severity, and `expected`."""
+    rows = engine.query(
+        f"SELECT if(expected IS NULL, severity, 'expected') AS what, count(*) AS findings FROM found "
+        f"WHERE NOT ({_condition(least, expected)}) GROUP BY what "
+        f"ORDER BY list_position({[*_SEVERITIES, 'expected']}, what)"
+    ).dicts()
+    return {row["what"]: row["findings"] for row in rows}
+
+
+def sentences(engine: Engine, found: Sequence[dict[str, Any]], style: Style) -> Iterator[str]:
+    """The lines of a report, gravest first; of many that are alike the first are written out."""
+    several = len(engine.captures) > 1
+    alike: dict[tuple[str, str, int | None], int] = {}
+    for row in found:
+        which = (row["capture"], row["kind"], row["space"])
+        alike[which] = alike.get(which, 0) + 1
+        if alike[which] > _ALIKE:
+            continue
+        clock = engine.captures[row["capture"]].manifest.clock
+        head = [row["severity"], row["kind"], relative(row["ts_ns"], clock)]
+        head += [row["capture"]] if several else []
+        if row["expected"]:
+            head.append(f"normal: {row['expected']}")
+        if row["certainty"] != "certain":
+            head.append(f"{row['certainty']}: {row['reason']}")
+        yield inert("  ".join(head)) + "\n"
+        # a path is one word, however long
+        yield from (
+            f"  {line}\n"
+            for line in textwrap.wrap(
+                inert(row["sentence"]), (style.width or _WIDTH) - 2, break_long_words=False, break_on_hyphens=False
+            )
+        )
+        yield "\n"
+    for (_, kind, space), count in alike.items():
+        if count > _ALIKE:
+            yield f"and {count - _ALIKE:,} more of kind {kind} in address space {space}: --format json has all\n"

@@ -1,0 +1,17 @@
+-- What the sentences of findings share: addresses, sizes, lengths of time, files and threads as text.
+CREATE MACRO address_text(address) AS '0x' || format('{:x}', address);
+CREATE MACRO range_text(low, high) AS address_text(low) || '-' || address_text(high);
+CREATE MACRO size_text(bytes) AS replace(format_bytes(bytes::BIGINT), '.0 ', ' ');
+CREATE MACRO pages_text(bytes) AS (bytes // 4096)::BIGINT || if(bytes // 4096 = 1, ' page', ' pages');
+CREATE MACRO span_text(ns) AS CASE
+    WHEN ns < 1000 THEN ns || ' ns'
+    WHEN ns < 1000000 THEN format('{:.3g} us', ns / 1e3)
+    WHEN ns < 1000000000 THEN format('{:.3g} ms', ns / 1e6)
+    ELSE format('{:.2f} s', ns / 1e9)
+END;
+CREATE MACRO file_text(path, dev, inode) AS
+    if(coalesce(path, '') <> '', path, format('the file {:02x}:{:02x} inode {}', dev >> 20, dev & 1048575, inode));
+CREATE MACRO thread_text(comm, pid, tid) AS coalesce(comm || ' ', '') || '(pid ' || pid || if(tid <> pid, ', thread ' || tid, '') || ')';
+-- bytes up to the next page, and down
+CREATE MACRO page_up(bytes) AS (bytes + 4095) & ~4095::UBIGINT;
+CREATE MACRO page_down(bytes) AS bytes & ~4095::UBIGINT;
