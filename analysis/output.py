@@ -134,6 +134,8 @@ def _python(column: pa.Array) -> list[Any]:
     if pa.types.is_temporal(column.type) and not pa.types.is_interval(column.type):
         column = column.cast(pa.string())
     values: list[Any] = column.to_pylist()
+    if pa.types.is_map(column.type):  # pairs; what is not known is left out
+        return [None if pairs is None else {key: item for key, item in pairs if item is not None} for pairs in values]
     return values
 
 

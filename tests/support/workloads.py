@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["Call", "CallLog", "WorkloadError", "build", "read_call_log"]
+__all__ = ["Call", "CallLog", "WorkloadError", "build", "read_call_log", "source"]
 
 _SOURCES = Path(__file__).resolve().parents[1] / "workloads"
 _CACHE = Path(__file__).resolve().parents[2] / ".cache" / "workloads"
@@ -22,6 +22,11 @@ _CACHE = Path(__file__).resolve().parents[2] / ".cache" / "workloads"
 
 class WorkloadError(RuntimeError):
     """A workload cannot be built here; the message says what to install."""
+
+
+def source(name: str) -> Path:
+    """A workload that is a script."""
+    return _SOURCES / name
 
 
 @functools.cache

@@ -1,42 +1,182 @@
 -- Which files shrank, or lost pages, while they were mapped?
--- Every truncation (truncate, ftruncate, O_TRUNC), and every hole punched or range collapsed or zeroed by fallocate, that took
--- pages from a mapping that stood then: pid did it, other_pid lost them. One finding for each mapping, with the part of it that
--- was lost. The mapping is there after it; touching it raises SIGBUS beyond the end of the file, and reads zeros in a hole.
--- high: a SIGBUS came of it; medium: nobody touched it as far as faults tell, but the mapping stayed; low: contents went, no
--- SIGBUS can come of it. facts: old_size_bytes, new_size_bytes (of the file), lost_bytes (of the mapping), stayed_ns (how long
--- the mapping was there after it, empty: to the end), faults (SIGBUS in the lost part), first_fault_ns (from the truncation on),
--- fault_pids, perms (of the mapping), how (shrank, hole, collapsed, zeroed).
--- Cost: one range join of calls that shrink files with mappings of the same file; nothing for captures without truncations.
+-- One finding for each call (ftruncate, truncate, an open with O_TRUNC, fallocate) and each address space that had pages mapped
+-- which it took away, or was forked later and died of it: pid did it, other_pid lost them. A mapping stays when its file shrinks,
+-- and touching what is past the end raises SIGBUS; a hole or a zeroed range reads zeros. A file replaced by another one, renamed
+-- over it, is no truncation: the mapping keeps the old file, and the finding says so (info).
+-- high: SIGBUS came of it, and this was the last call before it that took that page; medium: nobody was killed yet, but pages of
+-- another process, or of mappings that stayed, are gone; low: a hole, or mappings of the process itself that it then unmapped.
+-- facts: how (shrank, hole, zeroed, collapsed, shifted, replaced), old_size_bytes and new_size_bytes (of the file; the old one at
+-- least so much where a call by path took it), lost_bytes (mapped and gone), ranges (of the addresses lost, at most eight),
+-- perms, faults (SIGBUS there), first_fault_ns and stayed_ns (from the call on; the latter null: to the end), fault_pids,
+-- new_inode (replaced).
+-- Cost: calls that take away file pages are joined with mappings of the same file, by inode; replaced files are found by
+-- grouping the records of mappings by path.
 WITH
 shrinks AS MATERIALIZED (
     SELECT
-        capture, host, pid, tid, comm, stack_id, operation AS call, ts_enter_ns, ts_exit_ns, dev, inode, generation, identity,
-        old_size_bytes, new_size_bytes,
+        row_number() OVER () AS shrink, capture, host, pid, tid, comm, stack_id, operation AS call, ts_enter_ns, ts_exit_ns,
+        dev, inode, generation, identity, old_size_bytes, new_size_bytes,
         CASE
             WHEN operation <> 'fallocate' THEN 'shrank'
-            WHEN flags & 2 <> 0 THEN 'hole' -- FALLOC_FL_PUNCH_HOLE, include/uapi/linux/falloc.h
-            WHEN flags & 8 <> 0 THEN 'collapsed' -- FALLOC_FL_COLLAPSE_RANGE
-            WHEN flags & 16 <> 0 THEN 'zeroed' -- FALLOC_FL_ZERO_RANGE
+            -- include/uapi/linux/falloc.h
+            WHEN flags & 2 <> 0 THEN 'hole'
+            WHEN flags & 8 <> 0 THEN 'collapsed'
+            WHEN flags & 16 <> 0 THEN 'zeroed'
+            WHEN flags & 32 <> 0 THEN 'shifted'
         END AS how,
-        -- whole pages only: the rest of the last page stays, and reads zeros
-        if(how = 'shrank', page_up(coalesce(new_size_bytes, 0)), if(how = 'hole', page_up(offset_bytes), page_down(offset_bytes))) AS lost_from,
-        CASE how
-            WHEN 'shrank' THEN page_up(old_size_bytes)
-            WHEN 'hole' THEN page_down(offset_bytes + length_bytes)
-            WHEN 'zeroed' THEN page_down(offset_bytes + length_bytes)
-            -- what follows moves down, and what was last is no more
-            ELSE page_up(old_size_bytes)
-        END AS lost_to
+        -- of a page that is gone in part, the rest stays, and reads zeros past it
+        CASE WHEN how = 'shrank' THEN page_up(new_size_bytes) WHEN how IN ('hole', 'zeroed') THEN page_up(offset_bytes) ELSE page_down(offset_bytes) END
+            AS lost_from,
+        CASE WHEN how IN ('hole', 'zeroed') THEN page_down(offset_bytes + length_bytes) ELSE page_up(old_size_bytes) END AS lost_to
     FROM files
-    WHERE errno = 0 AND inode IS NOT NULL
+    WHERE errno = 0 AND inode IS NOT NULL AND (operation <> 'fallocate' OR flags & 58 <> 0)
+        AND coalesce(new_size_bytes < old_size_bytes, true) = (operation <> 'fallocate' OR (flags & 8 <> 0))
 ),
--- where the size before is not recorded, the largest of which a call told before is a lower bound
-sized AS MATERIALIZED (
-    SELECT shrinks.*, if(lost_to IS NULL, page_up(max(size_bytes)), any_value(lost_to)) AS lost_until, max(size_bytes) AS seen_size_bytes
-    FROM (SELECT *, row_number() OVER () AS shrink FROM shrinks WHERE how IS NOT NULL) AS shrinks
-    LEFT JOIN file_sizes ON lost_to IS NULL AND file_sizes.capture = shrinks.capture AND file_sizes.dev = shrinks.dev
-        AND file_sizes.inode = shrinks.inode AND file_sizes.generation IS NOT DISTINCT FROM shrinks.generation
-        AND file_sizes.ts_ns < shrinks.ts_enter_ns
+-- where the size before is not recorded: a file is never shorter than it was last seen
+seen AS (
+    SELECT shrink, arg_max(size_bytes, file_sizes.ts_ns) AS size_bytes
+    FROM shrinks
+    JOIN file_sizes USING (capture, dev, inode)
+    WHERE old_size_bytes IS NULL AND file_sizes.ts_ns < ts_enter_ns
+    GROUP BY shrink
+),
+buses AS MATERIALIZED (
+    SELECT faults.capture, space, faults.pid, ts_ns, address
+    FROM faults
+    JOIN uses ON uses.capture = faults.capture AND uses.pid = faults.pid AND uses.from_ns <= ts_ns AND coalesce(uses.to_ns >= ts_ns, true)
+    WHERE signal = 'SIGBUS'
+),
+lost AS MATERIALIZED (
+    SELECT
+        shrinks.* REPLACE (coalesce(old_size_bytes, seen.size_bytes) AS old_size_bytes), old_size_bytes IS NULL AS at_least,
+        space, timeline.pid AS space_pid, perms, path, path_bytes, from_ns, to_ns, end_tid, timeline.reason AS doubt,
+        start + (greatest(lost_from, timeline.offset_bytes) - timeline.offset_bytes) AS lost_start,
+        least("end", start + (coalesce(lost_to, page_up(seen.size_bytes), timeline.offset_bytes + "end" - start)::HUGEINT - timeline.offset_bytes))::UBIGINT
+            AS lost_end,
+        greatest(lost_from, timeline.offset_bytes) AS lost_offset
+    FROM shrinks
+    LEFT JOIN seen USING (shrink)
+    JOIN timeline ON timeline.capture = shrinks.capture AND timeline.dev = shrinks.dev AND timeline.inode = shrinks.inode
+        AND coalesce(timeline.generation = shrinks.generation, true)
+        AND (from_ns <= ts_exit_ns AND coalesce(to_ns > ts_enter_ns, true)
+            -- or later, by a fork, and it got SIGBUS
+            OR from_ns > ts_exit_ns AND cause = 'fork' AND (timeline.capture, space) IN (SELECT (capture, space) FROM buses))
+    WHERE timeline.offset_bytes + ("end" - start) > lost_from
+        AND timeline.offset_bytes < coalesce(lost_to, page_up(seen.size_bytes), 1::UBIGINT << 63)
+),
+-- a SIGBUS comes of the last call that took the page
+hits AS (
+    SELECT buses.*, arg_max(shrink, ts_enter_ns) AS shrink, max(ts_enter_ns) AS ts_enter_ns
+    FROM buses
+    JOIN lost ON lost.capture = buses.capture AND lost.space = buses.space
+    WHERE how IN ('shrank', 'collapsed') AND address >= lost_start AND address < lost_end
+        AND ts_ns >= ts_enter_ns AND coalesce(ts_ns <= lost.to_ns, true)
     GROUP BY ALL
+),
+hit AS (
+    SELECT shrink, space, count(*) AS faults, min(ts_ns - ts_enter_ns) AS first_fault_ns, list(DISTINCT pid ORDER BY pid) AS fault_pids
+    FROM hits
+    GROUP BY shrink, space
+),
+party AS (
+    SELECT
+        shrink, space, any_value(COLUMNS([
+            'capture', 'host', 'pid', 'tid', 'comm', 'stack_id', 'call', 'ts_enter_ns', 'ts_exit_ns', 'dev', 'inode', 'generation', 'identity',
+            'old_size_bytes', 'new_size_bytes', 'how', 'at_least', 'space_pid'
+        ])),
+        any_value(path) AS path, any_value(path_bytes) AS path_bytes, min(lost_start) AS start, max(lost_end) AS "end",
+        min(lost_offset) AS offset_bytes, sum(lost_end - lost_start) AS lost_bytes,
+        array_to_string(list(range_text(lost_start, lost_end) ORDER BY lost_start)[:8], ' ') AS ranges,
+        string_agg(DISTINCT perms, ' ' ORDER BY perms) AS perms,
+        if(bool_or(to_ns IS NULL), NULL, max(to_ns)) AS to_ns,
+        bool_and(to_ns IS NOT NULL) AS gone, bool_and(from_ns > ts_exit_ns) AS inherited,
+        coalesce(
+            any_value(doubt),
+            if(any_value(identity) = 'path', 'the file was looked up by its path, after the call', NULL),
+            if(any_value(at_least) AND any_value(old_size_bytes) IS NULL, 'how large the file was before is not recorded', NULL),
+            if(bool_or(from_ns BETWEEN ts_enter_ns AND ts_exit_ns OR to_ns < ts_exit_ns), 'it was mapped or unmapped while the call ran', NULL)
+        ) AS reason
+    FROM lost
+    WHERE lost_end > lost_start
+    GROUP BY shrink, space
+),
+names AS MATERIALIZED (
+    SELECT capture, pid, comm FROM processes
+),
+truncated AS (
+    SELECT
+        party.* EXCLUDE (reason), faults, first_fault_ns, fault_pids, names.comm AS other_comm, party.pid <> space_pid AS others,
+        -- a process that got SIGBUS there had it mapped, and lost it
+        if(faults > 0 AND reason LIKE 'it was mapped%', NULL, reason) AS reason
+    FROM party
+    LEFT JOIN hit USING (shrink, space)
+    LEFT JOIN names ON names.capture = party.capture AND names.pid = space_pid
+    WHERE faults > 0 OR NOT inherited
+),
+-- the same path with another inode, while the first one was still mapped
+inodes AS MATERIALIZED (
+    SELECT capture, dev, path_bytes, inode, min(ts_ns) AS first_ns, any_value(path) AS path
+    FROM vmas
+    WHERE inode <> 0 AND starts_with(path, '/') AND NOT starts_with(path, '/memfd:') AND NOT starts_with(path, '/dev/')
+        AND NOT starts_with(path, '/SYSV') AND NOT suffix(path, ' (deleted)')
+    GROUP BY ALL
+),
+successors AS (
+    SELECT *, lead(inode) OVER later AS new_inode, lead(first_ns) OVER later AS replaced_ns
+    FROM inodes
+    WINDOW later AS (PARTITION BY capture, dev, path_bytes ORDER BY first_ns)
+),
+replaced AS (
+    SELECT
+        timeline.capture, any_value(host) AS host, space, any_value(timeline.pid) AS pid, successors.dev, successors.inode,
+        any_value(generation) AS generation, any_value(successors.path) AS path, successors.path_bytes, new_inode, replaced_ns,
+        min(start) AS start, max("end") AS "end", min(offset_bytes) AS offset_bytes, any_value(reason) AS reason
+    FROM successors
+    JOIN timeline ON timeline.capture = successors.capture AND timeline.dev = successors.dev AND timeline.inode = successors.inode
+        AND from_ns <= replaced_ns AND coalesce(to_ns > replaced_ns, true)
+    WHERE new_inode IS NOT NULL
+    GROUP BY timeline.capture, space, successors.dev, successors.inode, successors.path_bytes, new_inode, replaced_ns
 )
-SELECT 1::UBIGINT AS ts_ns WHERE false
+SELECT
+    capture, host,
+    CASE
+        WHEN faults > 0 THEN 'high'
+        WHEN how NOT IN ('shrank', 'collapsed') THEN 'low'
+        WHEN others OR NOT gone THEN 'medium'
+        ELSE 'low'
+    END AS severity,
+    if(reason IS NULL, 'certain', 'possible') AS certainty, reason, ts_enter_ns AS ts_ns, space, pid, tid, comm, stack_id, call,
+    ts_enter_ns AS call_ns, space AS other_space, space_pid AS other_pid, other_comm, start, "end", dev, inode, generation, path, path_bytes,
+    offset_bytes,
+    MAP {
+        'how': how, 'old_size_bytes': old_size_bytes::VARCHAR, 'new_size_bytes': new_size_bytes::VARCHAR, 'lost_bytes': lost_bytes::VARCHAR,
+        'ranges': ranges, 'perms': perms, 'faults': coalesce(faults, 0)::VARCHAR, 'first_fault_ns': first_fault_ns::VARCHAR,
+        'fault_pids': array_to_string(fault_pids, ' '), 'stayed_ns': (to_ns - ts_enter_ns)::VARCHAR
+    } AS facts,
+    thread_text(comm, pid, tid) || CASE how
+        WHEN 'shrank' THEN ' truncated ' WHEN 'hole' THEN ' punched a hole into ' WHEN 'zeroed' THEN ' zeroed a part of '
+        WHEN 'collapsed' THEN ' cut a range out of ' ELSE ' inserted a range into '
+    END || file_text(path, dev, inode)
+    || if(how IN ('shrank', 'collapsed'),
+        ' from ' || coalesce(if(at_least, 'at least ', '') || size_text(old_size_bytes), 'an unknown size') || ' to ' || size_text(new_size_bytes)
+            || ' (' || call || ')', '')
+    || if(inherited, '; by a later fork ', ' while ') || if(others, thread_text(other_comm, space_pid, space_pid), 'it') || ' had ' || pages_text(lost_bytes)
+    || CASE how WHEN 'shifted' THEN ' of what moved' WHEN 'zeroed' THEN ' of it' WHEN 'hole' THEN ' of the hole' ELSE ' of what was lost' END
+    || ' mapped at ' || ranges || ' (' || perms || ')' || CASE
+        WHEN faults > 0 THEN
+            '; SIGBUS came of it ' || if(faults = 1, 'once', faults || ' times') || ', ' || span_text(first_fault_ns) || ' later, in '
+            || if(len(fault_pids) = 1, 'pid ', 'pids ') || array_to_string(fault_pids, ', ')
+        WHEN how NOT IN ('shrank', 'collapsed') THEN ''
+        WHEN gone THEN '; it was unmapped ' || span_text(to_ns - ts_enter_ns) || ' later, and no SIGBUS was seen'
+        ELSE '; it stayed mapped, and no SIGBUS was seen until the recording ended'
+    END || '.' AS sentence
+FROM truncated
+UNION ALL BY NAME
+SELECT
+    replaced.capture, host, 'info' AS severity, if(reason IS NULL, 'certain', 'possible') AS certainty, reason, replaced_ns AS ts_ns, space,
+    replaced.pid, comm, space AS other_space, replaced.pid AS other_pid, comm AS other_comm, start, "end", dev, inode, generation, path, path_bytes,
+    offset_bytes, MAP {'how': 'replaced', 'new_inode': new_inode::VARCHAR} AS facts,
+    path || ' was replaced by another file (inode ' || inode || ', now ' || new_inode || ') while ' || thread_text(comm, replaced.pid, replaced.pid)
+    || ' had the old one mapped: that is no truncation, and its mapping keeps the old contents.' AS sentence
+FROM replaced
+LEFT JOIN names ON names.capture = replaced.capture AND names.pid = replaced.pid
