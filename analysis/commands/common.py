@@ -28,7 +28,7 @@ _OTHER_UNITS = {
 """Of columns that no view has."""
 
 
-def open_engine(paths: Sequence[Path], limits: Limits | None = None, whole: bool = True) -> Engine:
+def open_engine(paths: Sequence[Path], limits: Limits | None = None, whole: bool = False) -> Engine:
     """Open captures for queries; standard error says what is missing from them. `whole`: see Engine."""
     captures = open_captures(paths)
     for capture in captures:

@@ -52,7 +52,7 @@ def maps(
 
     if diff is not None and at is None:
         raise UsageError("--diff needs the time to compare with", "give it with --at")
-    with open_engine(captures, Limits(memory), whole=False) as engine:
+    with open_engine(captures, Limits(memory)) as engine:
         now = maps_at(engine, find(engine, pid, at))
         if diff is not None:
             later = maps_at(engine, find(engine, pid, diff))

@@ -271,6 +271,16 @@ def test_help_loads_neither_duckdb_nor_pyarrow(tmp_path: Path) -> None:
     assert done.stdout == "[]\n"
 
 
+def test_a_command_does_without_numpy(tmp_path: Path, capture: Path) -> None:
+    code = (
+        "import sys; sys.argv = sys.argv[1:]; from analysis.cli import app; app(standalone_mode=False); "
+        "before = 'numpy' in sys.modules; import numpy; print(before, numpy.arange(2).tolist())"
+    )
+    command = [sys.executable, "-c", code, "analyze", "sql", str(capture), "-q", "FROM faults", "--format", "csv"]
+    done = subprocess.run(command, env=_environment(tmp_path), capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False [0, 1]"
+
+
 def test_the_prompt_completes_runs_recovers_and_keeps_history(tmp_path: Path, capture: Path) -> None:
     terminal, end = pty.openpty()
     termios.tcsetwinsize(end, (24, 200))
