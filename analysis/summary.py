@@ -136,7 +136,7 @@ def lines(summary: Summary, style: Style) -> Iterator[str]:
         if not table.num_rows:
             continue
         yield f"\n{title}\n"
-        yield from batch_lines(table.drop_columns([each for each in table.column_names if each == "comm_bytes"]), style)
+        yield from batch_lines(table, style)
     for row in summary.tables["tables"].to_pylist():
         if row["attempted"] is not None and row["attempted"] != row["stored"] + row["lost"]:
             yield f"\n{row['table']}: the recorder's counts do not add up: attempted is not stored + lost\n"
