@@ -62,6 +62,23 @@ def test_the_demo_is_told(capture: str) -> None:
     assert ask(capture, "SELECT DISTINCT stack_id FROM syscalls JOIN stacks USING (stack_id)")
 
 
+def test_heap_and_stack_are_named_in_the_timeline_as_in_maps() -> None:
+    """Of the child too, which has them from its parent."""
+    query = "SELECT pid, to_ns::UBIGINT AS ns FROM spaces WHERE began = 'fork'"
+    [child] = ask("demo", query)
+    [parent] = json.loads((DATA / "demo" / "manifest.json").read_text())["targets"]
+    for pid in (parent, child["pid"]):
+        asked = [DATA / "demo", "--pid", str(pid), "--at", f"{child['ns'] - 1}ns"]
+        maps = subprocess.run([ANALYZE, "maps", *asked], check=True, capture_output=True, text=True).stdout
+        table = subprocess.run([ANALYZE, "timeline", *asked], check=True, capture_output=True, text=True).stdout
+        for name in ("[heap]", "[stack]"):
+            [line] = [line for line in maps.splitlines() if line.endswith(name)]
+            rows = [line.split() for line in table.splitlines() if line.endswith(name)]
+            assert [f"{min(row[1] for row in rows)}-{max(row[2] for row in rows)}".replace("0x", "")] == line.split()[
+                :1
+            ]
+
+
 def test_the_lossy_one_counts_what_it_lost() -> None:
     manifest = json.loads((DATA / "lossy" / "manifest.json").read_text())
     total = manifest["totals"]["syscalls"]
