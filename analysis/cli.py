@@ -5,7 +5,9 @@ Exit statuses: 0 yes, 1 the answer is no, 2 wrong use, 3 unreadable capture, 4 n
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -39,6 +41,11 @@ app.command("schema")(schema.schema)
 app.command("sql")(sql.sql)
 
 
+def _described(command: Callable[..., None]) -> str:
+    """What a command says of itself, a line a paragraph: the terminal wraps it, at its own width."""
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(command.__doc__ or ""))
+
+
 def _quick(command: Callable[..., None]) -> Callable[..., None]:
     """A command that loads pyarrow without numpy, which it takes where it is there: a fifth of the start, for nothing.
 
@@ -60,6 +67,7 @@ def _quick(command: Callable[..., None]) -> Callable[..., None]:
 
 for command in app.registered_commands:
     assert command.callback is not None
+    command.help = _described(command.callback)
     command.callback = _quick(command.callback)
 
 

@@ -468,6 +468,9 @@ def _explained(error: BaseException) -> BaseException:
         )
     if isinstance(error, duckdb.PermissionException):
         return UsageError(f"a query may read the capture only: {_first_lines(error)}")
+    if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
+        hint = "`analyze schema` lists tables and views, `analyze schema NAME` the columns of one"
+        return UsageError(_first_lines(error), hint)
     if isinstance(error, duckdb.Error):
         return UsageError(_first_lines(error))
     return error

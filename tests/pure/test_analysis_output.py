@@ -226,7 +226,10 @@ def test_a_table_of_several_batches_has_one_header_and_one_width(capsys: pytest.
 
 
 def test_later_rows_keep_the_columns_and_no_number_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
-    batches = [pa.record_batch({"text": ["abc"] * 1000, "n": [5] * 1000}), pa.record_batch({"text": ["x"], "n": [10**9]})]
+    batches = [
+        pa.record_batch({"text": ["abc"] * 1000, "n": [5] * 1000}),
+        pa.record_batch({"text": ["x"], "n": [10**9]}),
+    ]
     print_rows(Rows(batches[0].schema, batches), Format.TABLE, Style(width=40))
     lines = capsys.readouterr().out.splitlines()
     assert (len(lines), lines[0], lines[1], lines[-1]) == (1002, "text  n", "abc   5", "x     1000000000")
