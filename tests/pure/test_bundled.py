@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,12 @@ def test_the_demo_is_told(capture: str) -> None:
     assert fault == {"signal": "SIGBUS", "code": 2}
     assert ask(capture, "SELECT old_size_bytes > new_size_bytes AS cut FROM files WHERE operation = 'ftruncate'")
     assert ask(capture, "SELECT DISTINCT stack_id FROM syscalls JOIN stacks USING (stack_id)")
+
+
+def test_the_checked_one_is_what_the_kernel_said() -> None:
+    done = subprocess.run([ANALYZE, "check", DATA / "checked"], check=True, capture_output=True, text=True)
+    match = re.match(r"exact at (\d+) of (\d+) readings, of 1 processes\n", done.stdout)
+    assert match is not None and int(match[1]) == int(match[2]) >= 5
 
 
 def test_heap_and_stack_are_named_in_the_timeline_as_in_maps() -> None:
