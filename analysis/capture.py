@@ -18,7 +18,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -415,11 +415,16 @@ def _check_footer(footer: pq.FileMetaData, entry: FileEntry) -> frozenset[str]:
     if rows != footer.num_rows:
         raise ValueError("its row groups hold another number of rows than it says")
     columns = _check_schema(footer.schema.to_arrow_schema(), entry.table)
-    width = sum(_width(field.type) for field in arrow_schema(TABLES[entry.table]) if field.name in columns)
+    width = sum(_width(field.type) for field in _declared(entry.table) if field.name in columns)
     expanded = max(uncompressed, rows * width)
     if expanded > max(_EXPANSION_FREE, _EXPANSION * entry.bytes):
         raise ValueError(f"would expand from {size(entry.bytes)} to {size(expanded)}")
     return columns
+
+
+@cache
+def _declared(table: str) -> list[pa.Field]:
+    return list(arrow_schema(TABLES[table]))
 
 
 def _width(type: pa.DataType) -> int:
@@ -432,7 +437,7 @@ def _width(type: pa.DataType) -> int:
 def _check_schema(found: pa.Schema, table: str) -> frozenset[str]:
     """The declared columns that are there. Others are left alone: a newer recorder may have added them."""
     columns = set()
-    for declared in arrow_schema(TABLES[table]):
+    for declared in _declared(table):
         number = found.get_all_field_indices(declared.name)
         if len(number) > 1:
             raise ValueError(f"column is there twice: {declared.name}")

@@ -11,7 +11,7 @@ from typing import Any
 
 from analysis.engine import Engine
 from analysis.scripts import run
-from analysis.text import inert
+from analysis.text import device, inert
 from analysis.times import Clock, relative
 
 __all__ = ["Outcome", "compare", "lines"]
@@ -110,6 +110,5 @@ def _side(row: dict[str, Any], side: str) -> str:
     """A mapping as /proc/PID/maps shows it, without the range and the path."""
     if row[f"{side}_dev"] is None:
         return "nothing"
-    dev = row[f"{side}_dev"]
-    offset = row[f"{side}_offset_bytes"]
-    return f"{row[f'{side}_perms'] or '????'} {offset:08x} {dev >> 20:02x}:{dev & 0xFFFFF:02x} {row[f'{side}_inode']}"
+    place = f"{row[f'{side}_offset_bytes']:08x} {device(row[f'{side}_dev'])} {row[f'{side}_inode']}"
+    return f"{row[f'{side}_perms'] or '????'} {place}"

@@ -15,6 +15,11 @@ __all__ = ["count", "forecasts", "makers", "series", "step_ns"]
 
 _MOST_STEPS = 1_000_000
 _NAMED = 3  # makers named with a forecast
+# three figures, however fast: of a process that lived for milliseconds the rate is in millions
+_RATE = """CASE
+    WHEN abs(rate) < 100 THEN format('{:+.1f}/s', rate)
+    ELSE format('{}{:,}/s', if(rate > 0, '+', ''), round(rate, 2 - floor(log10(abs(rate)))::INTEGER)::BIGINT)
+END"""
 
 
 def step_ns(text: str) -> int:
@@ -56,7 +61,7 @@ def forecasts(engine: Engine, compact: bool) -> str:
         columns = "capture, " if len(engine.captures) > 1 else ""
         columns += (
             "pid, comm, peak, peak_ns, vmas, vmas_at_most, limit_vmas, format('{:.1f} %', share * 100) AS share, "
-            "format('{:+.1f}/s', rate) AS rate, outlook, forecast_ns, "
+            f"{_RATE} AS rate, outlook, forecast_ns, "
             "certainty || coalesce(format(': {} of them, ', possible) || reason, '') AS certainty, makers"
         )
     return f"""

@@ -173,8 +173,12 @@ _AFTER = {
 
 def _for_every_call(column: Column) -> bool:
     """Whether a column says something of every call: it is no argument, and not the name of the call."""
-    arguments = {source for call in SYSCALLS for _, source in (*call.args, *(call.i386_args or ()))}
-    return column.name not in arguments and column.name not in ("syscall", "operation")
+    return column.name not in _arguments() and column.name not in ("syscall", "operation")
+
+
+@cache
+def _arguments() -> set[str | None]:
+    return {source for call in SYSCALLS for _, source in (*call.args, *(call.i386_args or ()))}
 
 
 def _own(pairs: Sequence[tuple[str, str | None]]) -> list[tuple[str, str]]:

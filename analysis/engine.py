@@ -90,8 +90,9 @@ class Engine:
 
     `labels` names each capture in the `capture` column: its directory's name, or its path where two
     directories have the same name. `writable` are files that statements of ours may write.
-    Without `whole` the descriptions and the views of single calls are left out, which saves 0.5 s. The views over
-    the timeline are empty until a query names one of them, or `need_timeline` is called.
+    With `whole` every view is there from the start, with its descriptions; without, a view is made when a statement
+    first names it, which saves 0.7 s. The views over the timeline are empty until a query names one of them, or
+    `need_timeline` is called.
     """
 
     def __init__(
@@ -108,7 +109,8 @@ class Engine:
             name if names.count(name) == 1 else str(capture.path.resolve()): capture
             for name, capture in zip(names, captures, strict=True)
         }
-        self._timeline = not captures
+        self._timeline: Mapping[tuple[str, str], Path] | None = None if captures else {}
+        self._defined: set[str] = set()
         self._stream_open: Generator[Any, None, None] | None = None
         self._spill = tempfile.mkdtemp(prefix="maptrail-")
         try:
@@ -170,37 +172,46 @@ class Engine:
         run("SET lock_configuration = true")
 
     def _create_views(self) -> None:
-        self.execute(resources.files("analysis").joinpath("sql", "macros.sql").read_text())
+        self._run(resources.files("analysis").joinpath("sql", "macros.sql").read_text())
+        if self._whole:
+            for view in views().values():
+                self._create(view)
+
+    def _define(self, sql: str) -> None:
+        """Make the views that a statement names and that are not there yet, what they are made of first."""
+        missing = _with_sources(_named(sql)) - self._defined
+        if missing & _over_timeline():
+            self.need_timeline()
         for view in views().values():
-            if view.kind == "call" and not self._whole:
-                continue
-            if view.kind == "table":
-                sql = f"CREATE VIEW {quote(view.name)} AS {self._table_sql(TABLES[view.name])}"
-            elif view.kind == "call":
-                sql = f"CREATE VIEW {quote(view.name)} AS {view.sql}"
-            else:
-                sql = _stored_from(view.sql, {}) if _TIMELINE.search(view.sql) else view.sql
-            self.execute(sql)
-            self._describe(view)
+            if view.name in missing:
+                self._create(view)
+
+    def _create(self, view: View) -> None:
+        sql = view.sql
+        if view.kind == "table":
+            sql = f"CREATE VIEW {quote(view.name)} AS {self._table_sql(TABLES[view.name])}"
+        elif view.kind == "call":
+            sql = f"CREATE VIEW {quote(view.name)} AS {view.sql}"
+        elif _TIMELINE.search(sql):
+            sql = _stored_from(sql, self._timeline or {})
+        self._defined.add(view.name)
+        self._run(sql.replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1))
+        if self._whole:
+            self._run("; ".join(_comments(view)))
 
     def need_timeline(self) -> None:
         """Fill the views over the timeline; address spaces not rebuilt yet are rebuilt."""
-        if self._timeline:
+        if self._timeline is not None:
             return
         from analysis.rebuild import rebuilt  # which works with an engine of its own
 
-        found = {label: rebuilt(capture, self._limits, Path(self._spill)) for label, capture in self.captures.items()}
-        sources = {(label, capture.manifest.host): found[label] for label, capture in self.captures.items()}
+        self._timeline = {
+            (label, capture.manifest.host): rebuilt(capture, self._limits, Path(self._spill))
+            for label, capture in self.captures.items()
+        }
         for view in views().values():
-            if view.kind == "view" and _TIMELINE.search(view.sql):
-                sql = _stored_from(view.sql, sources)
-                self.execute(sql.replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1))
-                self._describe(view)
-        self._timeline = True
-
-    def _describe(self, view: View) -> None:
-        if self._whole:
-            self.execute("; ".join(_comments(view)))
+            if view.name in self._defined and view.kind == "view" and _TIMELINE.search(view.sql):
+                self._create(view)
 
     def _table_sql(self, table: Table) -> str:
         """The rows of all captures: one read for files with the same columns of the same capture."""
@@ -225,13 +236,19 @@ class Engine:
         Works in a thread, so that Ctrl-C interrupts DuckDB and progress can be shown. Raises AnalysisError.
         """
         self._end_stream()  # a connection runs one query at a time
-        if _names_timeline().search(sql if isinstance(sql, str) else sql.query):
+        text = sql if isinstance(sql, str) else sql.query
+        if not _over_timeline().isdisjoint(re.findall(r"\w+", text.lower())):
             self.need_timeline()
+        self._define(text)
         self._stream_open = batches = self._stream(sql, what)
         return Rows(next(batches), batches)
 
     def execute(self, sql: str) -> list[tuple[Any, ...]]:
         """Run statements of ours to their end; the rows of the last one."""
+        self._define(sql)
+        return self._run(sql)
+
+    def _run(self, sql: str) -> list[tuple[Any, ...]]:
         try:
             return self._connection.execute(sql).fetchall()
         except duckdb.Error as error:
@@ -365,14 +382,39 @@ def _text(value: str) -> str:
 _TIMELINE = re.compile(r"\bstored_(\w+)")
 
 
+_NAME = re.compile(r"--[^\n]*|'[^']*'|(\w+)")
+
+
+def _named(sql: str) -> set[str]:
+    """Views that a statement of ours names, or can be taken to name: text and comments, as we write them, aside."""
+    return views().keys() & set(_NAME.findall(sql))
+
+
 @cache
-def _names_timeline() -> re.Pattern[str]:
-    """Names in a query that need the timeline: its own views, and those made of them, which come after them."""
-    names = set(STORED)
+def _sources() -> dict[str, set[str]]:
+    """What each view is made of, which comes before it in `views`."""
+    found: dict[str, set[str]] = {}
     for view in views().values():
-        if view.kind == "view" and names & set(re.findall(r"\w+", view.sql)):
-            names.add(view.name)
-    return re.compile(rf"\b({'|'.join(sorted(names))})\b", re.IGNORECASE)
+        found[view.name] = _named(view.sql) & found.keys()
+    return found
+
+
+def _with_sources(names: set[str]) -> set[str]:
+    names = set(names)
+    for name, sources in reversed(_sources().items()):
+        if name in names:
+            names |= sources
+    return names
+
+
+@cache
+def _over_timeline() -> set[str]:
+    """The views that need the timeline: its own, and those made of them."""
+    names: set[str] = set()
+    for name, sources in _sources().items():
+        if sources & names or _TIMELINE.search(views()[name].sql):
+            names.add(name)
+    return names
 
 
 def _stored_from(sql: str, sources: Mapping[tuple[str, str], Path]) -> str:
@@ -426,6 +468,9 @@ def _explained(error: BaseException) -> BaseException:
         )
     if isinstance(error, duckdb.PermissionException):
         return UsageError(f"a query may read the capture only: {_first_lines(error)}")
+    if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
+        hint = "`analyze schema` lists tables and views, `analyze schema NAME` the columns of one"
+        return UsageError(_first_lines(error), hint)
     if isinstance(error, duckdb.Error):
         return UsageError(_first_lines(error))
     return error

@@ -14,7 +14,8 @@ from analysis.dictionary import text_literal
 from analysis.engine import Engine
 from analysis.errors import UsageError
 from analysis.options import parse_size
-from analysis.times import Clock, parse, relative
+from analysis.spaces import never_seen, outside
+from analysis.times import Clock, parse
 
 __all__ = ["ALWAYS", "address_range", "caused_by", "during", "moments", "of_file", "of_pid", "per_capture", "windows"]
 
@@ -34,12 +35,7 @@ def moments(engine: Engine, text: str) -> dict[str, int]:
         if capture.manifest.clock.started_ns <= moment <= capture.covered_to_ns:
             found[label] = moment
     if not found:
-        covered = "; ".join(
-            f"{label}: +0s to {relative(capture.covered_to_ns, capture.manifest.clock)}, that is "
-            f"{capture.manifest.clock.started_ns}ns to {capture.covered_to_ns}ns"
-            for label, capture in engine.captures.items()
-        )
-        raise UsageError(f"outside the time that was recorded: {text}", covered)
+        raise outside(engine.captures.values(), text)
     return found
 
 
@@ -75,7 +71,7 @@ def of_pid(engine: Engine, pid: int) -> str:
         f"WHERE one.pid = {pid})"
     )
     if not engine.query(f"FROM {sql} LIMIT 1").dicts():
-        raise UsageError(f"nothing was recorded of process: {pid}", "`analyze summary` lists the processes")
+        raise never_seen(engine, pid)
     return sql
 
 

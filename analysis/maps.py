@@ -17,7 +17,7 @@ import pyarrow as pa
 from analysis.dictionary import text_literal
 from analysis.engine import Engine
 from analysis.spaces import Place, condition
-from analysis.text import inert
+from analysis.text import device, inert
 
 __all__ = ["Change", "Maps", "changes", "line", "maps_at"]
 
@@ -65,10 +65,9 @@ def maps_at(engine: Engine, place: Place) -> Maps:
 
 def line(row: dict[str, Any]) -> str:
     """A row of `lines` as the kernel prints it, inert, without the line's end."""
-    dev = row["dev"] or 0
     text = (
         f"{row['start']:08x}-{row['end']:08x} {row['perms'] or '????'} {row['offset_bytes'] or 0:08x} "
-        f"{dev >> 20:02x}:{dev & 0xFFFFF:02x} {row['inode'] or 0} "
+        f"{device(row['dev'] or 0)} {row['inode'] or 0} "
     )
     path: bytes = row["path_bytes"] or b""
     if not path:

@@ -65,7 +65,9 @@ class Class(StrEnum):
 CapturesArgument = Annotated[
     list[Path], typer.Argument(metavar="CAPTURE...", help="Directories that `record` wrote.", show_default=False)
 ]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print the rows.")]
+FormatOption = Annotated[
+    Format, typer.Option("--format", metavar="FORMAT", help=f"{', '.join(list(Format)[:-1])} or {Format.ARROW}.")
+]
 PidOption = Annotated[
     int | None,
     typer.Option(

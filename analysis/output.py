@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import IO, Any
 
 import pyarrow as pa
@@ -22,7 +23,7 @@ import pyarrow as pa
 from analysis.errors import ReaderGone, UsageError
 from analysis.options import Format
 from analysis.rows import Rows
-from analysis.text import duration, inert, size
+from analysis.text import device, duration, inert, size
 from analysis.times import Clock, relative
 
 __all__ = ["Style", "batch_lines", "emit", "json_text", "print_rows", "table_lines"]
@@ -177,25 +178,32 @@ def _csv_field(value: Any) -> str:
 
 _GAP = "  "
 _NULL = "-"
+_MEASURED = 1000  # rows that decide how wide columns are
 _NARROWEST = 8  # columns of text are cut to no less
 _BOLD, _DIM, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
 
 def table_lines(
-    header: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool], style: Style
+    header: Sequence[str],
+    cells: Sequence[Sequence[str]],
+    right: Sequence[bool],
+    style: Style,
+    more: Iterable[Sequence[Sequence[str]]] = (),
 ) -> Iterator[str]:
     """Lines of an aligned table. Cells are inert text already; a terminal too narrow cuts text with an ellipsis.
 
-    Where even that does not fit, each row is printed as a block of `name  value` lines.
+    Where even that does not fit, each row is printed as a block of `name  value` lines. Rows of `more` come after
+    `cells`, which alone decide how wide the columns are.
     """
+    rows = chain.from_iterable(chain([cells], more))
     widths = [max([_cells(name), *(_cells(row[at]) for row in cells)]) for at, name in enumerate(header)]
     if style.width is not None:
         widths = _fitted(widths, [max(_cells(name), _NARROWEST) for name in header], right, style.width)
         if sum(widths) + len(_GAP) * (len(widths) - 1) > style.width:
-            yield from _blocks(header, cells, style)
+            yield from _blocks(header, rows, style)
             return
     yield _line(header, widths, right, style, _BOLD)
-    for row in cells:
+    for row in rows:
         yield _line(row, widths, right, style)
 
 
@@ -226,7 +234,8 @@ def _fitted(widths: list[int], least: list[int], fixed: Sequence[bool], width: i
 def _line(row: Sequence[str], widths: list[int], right: Sequence[bool], style: Style, paint: str = "") -> str:
     parts = []
     for at, (text, width) in enumerate(zip(row, widths, strict=True)):
-        text = _cut(text, width)
+        if style.width is not None and not right[at]:
+            text = _cut(text, width)
         space = " " * (width - _cells(text))
         shown = _painted(text, paint or (_DIM if text == _NULL else ""), style)
         parts.append(space + shown if right[at] else shown if at == len(row) - 1 else shown + space)
@@ -245,7 +254,7 @@ def _painted(text: str, paint: str, style: Style) -> str:
     return f"{paint}{text}{_PLAIN}" if paint and style.colour else text
 
 
-def _blocks(header: Sequence[str], cells: Sequence[Sequence[str]], style: Style) -> Iterator[str]:
+def _blocks(header: Sequence[str], cells: Iterable[Sequence[str]], style: Style) -> Iterator[str]:
     width = max(map(_cells, header))
     for number, row in enumerate(cells):
         yield "\n" if number else ""
@@ -255,32 +264,48 @@ def _blocks(header: Sequence[str], cells: Sequence[Sequence[str]], style: Style)
 
 def batch_lines(batch: pa.RecordBatch | pa.Table, style: Style) -> Iterator[str]:
     """Rows as the lines of a table, each value as its unit and type ask for."""
-    names = batch.schema.names
-    right = [
-        pa.types.is_integer(each.type) or pa.types.is_floating(each.type) or pa.types.is_decimal(each.type)
-        for each in batch.schema
-    ]
-    labels = batch.column(names.index("capture")).to_pylist() if "capture" in names else [None] * batch.num_rows
-    columns = []
-    for each, column in zip(batch.schema, batch.columns, strict=True):
-        show = _shown(each.name, each.type, style)
-        pairs = zip(_python(column), labels, strict=True)
-        columns.append([_NULL if value is None else show(value, label) for value, label in pairs])
-    yield from table_lines([inert(name) for name in names], list(zip(*columns, strict=True)), right, style)
+    header, right = _header(batch.schema)
+    yield from table_lines(header, _cells_of(batch, style), right, style)
 
 
 def _table(rows: Rows, style: Style) -> Iterator[str]:
-    """Each batch is aligned on its own, so that rows appear as they come and memory stays bounded."""
+    """The first rows decide how wide the columns are: the others appear as they come, and memory stays bounded."""
     if not rows.schema.names:
         return
-    some = False
-    for batch in rows:
-        if batch.num_rows:
-            yield "\n" if some else ""
-            yield from batch_lines(batch, style)
-            some = True
-    if not some:
-        yield from batch_lines(rows.schema.empty_table(), style)
+    batches = iter(rows)
+    first: list[pa.RecordBatch] = []
+    while sum(batch.num_rows for batch in first) < _MEASURED and (batch := next(batches, None)) is not None:
+        first.append(batch)
+    cells = _cells_of(pa.Table.from_batches(first, rows.schema), style)
+    header, right = _header(rows.schema)
+    yield from table_lines(header, cells, right, style, (_cells_of(batch, style) for batch in batches))
+
+
+def _columns(schema: pa.Schema) -> list[int]:
+    """Numbers of the columns that a table shows: `path_bytes` is no use beside `path`."""
+    twins = {f"{name}_bytes" for name in schema.names}
+    return [at for at, each in enumerate(schema) if not (pa.types.is_binary(each.type) and each.name in twins)]
+
+
+def _header(schema: pa.Schema) -> tuple[list[str], list[bool]]:
+    """The names of the columns, and whether each stands to the right."""
+    columns = [schema.field(at) for at in _columns(schema)]
+    right = [
+        pa.types.is_integer(each.type) or pa.types.is_floating(each.type) or pa.types.is_decimal(each.type)
+        for each in columns
+    ]
+    return [inert(each.name) for each in columns], right
+
+
+def _cells_of(batch: pa.RecordBatch | pa.Table, style: Style) -> list[tuple[str, ...]]:
+    names = batch.schema.names
+    labels = batch.column(names.index("capture")).to_pylist() if "capture" in names else [None] * batch.num_rows
+    columns = []
+    for at in _columns(batch.schema):
+        show = _shown(names[at], batch.schema.field(at).type, style)
+        pairs = zip(_python(batch.column(at)), labels, strict=True)
+        columns.append([_NULL if value is None else show(value, label) for value, label in pairs])
+    return list(zip(*columns, strict=True))
 
 
 def _shown(name: str, type: pa.DataType, style: Style) -> Callable[[Any, Any], str]:
@@ -308,6 +333,8 @@ def _shown_number(name: str, unit: str, style: Style) -> Callable[[Any, Any], st
             return relative(int(value), clock) if clock else f"{value}ns"
 
         return time
+    if name == "dev" or name.endswith("_dev"):
+        return lambda value, _: device(int(value))
     if unit == "ns":
         return lambda value, _: duration(int(value))
     if unit == "address" or (unit == "bytes" and name.startswith("off")):

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import get_app
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
 from analysis.errors import AnalysisError
 from analysis.text import inert
@@ -32,7 +34,7 @@ def prompt(engine: Engine, run: Callable[[str], None]) -> None:
     """Read statements from the terminal and run them until the user leaves. Errors are said, and go on."""
     print(_WELCOME, file=sys.stderr)
     session: PromptSession[str] = PromptSession(
-        history=_history(), completer=_Names(engine), complete_while_typing=False
+        history=_history(), completer=_Names(engine), complete_while_typing=False, key_bindings=_keys()
     )
     unfinished = Condition(lambda: not _finished(session.default_buffer.text))
     while True:
@@ -51,6 +53,19 @@ def prompt(engine: Engine, run: Callable[[str], None]) -> None:
             print("interrupted", file=sys.stderr)
         except AnalysisError as error:
             print("\n".join(map(inert, f"error: {error}".split("\n"))), file=sys.stderr)
+            if error.hint:
+                print(f"hint: {inert(error.hint)}", file=sys.stderr)
+
+
+def _keys() -> KeyBindings:
+    """Ctrl-D where there is nothing to delete leaves, in the lines after the first too."""
+    keys = KeyBindings()
+
+    @keys.add("c-d", filter=Condition(lambda: not get_app().current_buffer.document.text_after_cursor))
+    def leave(event: KeyPressEvent) -> None:
+        event.app.exit(exception=EOFError, style="class:exiting")
+
+    return keys
 
 
 def _finished(text: str) -> bool:

@@ -6,6 +6,7 @@ and a process id can be used again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +14,10 @@ from analysis.capture import Capture
 from analysis.dictionary import text_literal
 from analysis.engine import Engine
 from analysis.errors import UsageError
+from analysis.text import inert, shell_path
 from analysis.times import parse, relative
 
-__all__ = ["Place", "condition", "exactly", "find"]
+__all__ = ["Place", "condition", "exactly", "find", "never_seen", "outside"]
 
 _SHOWN = 5  # stretches of life that an error lists
 
@@ -78,7 +80,7 @@ def find(engine: Engine, pid: int, at: str | None = None) -> Place:
     for row in engine.query(_LIVES.format(pid=pid)).dicts():
         lives.setdefault(row["capture"], []).append(_Life(row["space"], row["from_ns"], row["to_ns"]))
     if not lives:
-        raise _never_seen(engine, pid)
+        raise never_seen(engine, pid)
     found = []
     failed = None
     for label, stretches in lives.items():
@@ -100,11 +102,8 @@ def _find(capture: Capture, label: str, lives: list[_Life], pid: int, at: str | 
         last = lives[-1]
         return Place(label, last.space, pid, last.from_ns, last.last_ns(capture))
     at_ns = parse(at, capture.manifest.clock)
-    start_ns, end_ns = capture.manifest.clock.started_ns, capture.covered_to_ns
-    for outside, side in ((at_ns < start_ns, "before"), (at_ns > end_ns, "after")):
-        if outside:
-            covered = f"it covers {exactly(start_ns, capture)} to {exactly(end_ns, capture)}"
-            raise UsageError(f"the time is {side} the recording: {at}", covered)
+    if not capture.manifest.clock.started_ns <= at_ns <= capture.covered_to_ns:
+        raise outside([capture], at)
     for life in reversed(lives):  # an exec ends one life and begins another
         if life.holds(at_ns):
             return Place(label, life.space, pid, life.from_ns, at_ns)
@@ -113,13 +112,26 @@ def _find(capture: Capture, label: str, lives: list[_Life], pid: int, at: str | 
     raise UsageError(f"process {pid} did not live at {at}", f"it lived from {shown}{more}")
 
 
-def _never_seen(engine: Engine, pid: int) -> UsageError:
+def outside(captures: Iterable[Capture], text: str) -> UsageError:
+    """The error for a time that no capture covers."""
+    covered = "; ".join(
+        f"{inert(str(capture.path))} covers {exactly(capture.manifest.clock.started_ns, capture)} to "
+        f"{exactly(capture.covered_to_ns, capture)}, that is {capture.manifest.clock.started_ns}ns to "
+        f"{capture.covered_to_ns}ns"
+        for capture in captures
+    )
+    return UsageError(f"outside the time that was recorded: {text}", covered)
+
+
+def never_seen(engine: Engine, pid: int) -> UsageError:
+    """The error for a process of which nothing was recorded, or that is a thread of another."""
     owners: list[dict[str, Any]] = engine.query(_PROCESS_OF.format(pid=pid)).dicts()
     if owners:
         owner = owners[0]["pid"]
         return UsageError(f"{pid} is a thread, of process: {owner}", f"use --pid {owner}")
+    paths = " ".join(shell_path(capture.path) for capture in engine.captures.values())
     return UsageError(
-        f"no such process in the recording: {pid}", 'list them with: analyze sql CAPTURE -q "FROM processes"'
+        f"nothing was recorded of process: {pid}", f'list them with: analyze sql {paths} -q "FROM processes"'
     )
 
 

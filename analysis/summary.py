@@ -28,7 +28,9 @@ _SECTIONS = {
         SELECT source, cause, gaps, lost, unknown, from_ns, to_ns
         FROM loss_intervals WHERE {here} ORDER BY from_ns""",
     "processes": """
-        SELECT pid, comm, comm_bytes, began, first_ns, last_ns, exit_ns, calls, failed, faults, vma_records
+        SELECT
+            pid, comm, comm_bytes, if(pid IN {started}, 'run', began) AS began, first_ns, last_ns, exit_ns,
+            calls, failed, faults, vma_records
         FROM processes WHERE {here} ORDER BY calls + file_calls DESC, vma_records DESC, pid LIMIT {top}""",
     "calls": """
         SELECT syscall, abi, calls, failed, processes, total_ns, longest_ns
@@ -114,8 +116,10 @@ def gather(engine: Engine, label: str) -> Summary:
     counts = [{"table": name, "read": read[name], **manifest.totals.get(name, {})} for name in TABLES]
     here = f"capture = {text_literal(label)}"
     tables = {"tables": pa.Table.from_pylist(counts, _COUNTS)}
+    # before the recording there was no more of the command of `record run` than a child that waited
+    started = list(manifest.targets) if manifest.mode == "run" else []
     tables |= {
-        name: engine.query(sql.format(here=here, top=_TOP), f"summing up {name}").table()
+        name: engine.query(sql.format(here=here, top=_TOP, started=started), f"summing up {name}").table()
         for name, sql in _SECTIONS.items()
     }
     return Summary(label, capture, facts, tables)
@@ -136,7 +140,7 @@ def lines(summary: Summary, style: Style) -> Iterator[str]:
         if not table.num_rows:
             continue
         yield f"\n{title}\n"
-        yield from batch_lines(table.drop_columns([each for each in table.column_names if each == "comm_bytes"]), style)
+        yield from batch_lines(table, style)
     for row in summary.tables["tables"].to_pylist():
         if row["attempted"] is not None and row["attempted"] != row["stored"] + row["lost"]:
             yield f"\n{row['table']}: the recorder's counts do not add up: attempted is not stored + lost\n"

@@ -6,7 +6,10 @@ move the cursor, hide themselves or turn the reading direction (CVE-2024-58251 i
 
 from __future__ import annotations
 
-__all__ = ["duration", "inert", "size"]
+import shlex
+from pathlib import Path
+
+__all__ = ["device", "duration", "inert", "shell_path", "size"]
 
 
 def inert(text: str) -> str:
@@ -25,6 +28,16 @@ def _escape(code: int) -> str:
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def shell_path(path: Path) -> str:
+    """A path as it is typed in a shell; where it is not plainly visible it could not be typed either."""
+    return inert(shlex.quote(str(path)))
+
+
+def device(dev: int) -> str:
+    """A dev_t of the kernel, major << 20 | minor, as /proc/PID/maps shows it: major:minor in hex."""
+    return f"{dev >> 20:02x}:{dev & 0xFFFFF:02x}"
 
 
 def size(count: int) -> str:

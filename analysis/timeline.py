@@ -15,6 +15,7 @@ import stat
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -64,12 +65,16 @@ def _key(capture: Capture) -> str:
     for damage in capture.damaged:
         key.update(f"damaged {damage.entry.path}\0".encode(errors="surrogateescape"))
     key.update(f"{capture.manifest.clock.started_ns} {capture.manifest.page_size}".encode())
-    package = files("analysis")
-    for path in ("rebuild.py", "timeline.py"):
-        key.update(package.joinpath(path).read_bytes())
-    for each in sorted(package.joinpath("sql", "rebuild").iterdir(), key=lambda path: path.name):
-        key.update(each.read_bytes())
+    key.update(_code())
     return key.hexdigest()[:32]
+
+
+@cache
+def _code() -> bytes:
+    """The code that rebuilds."""
+    package = files("analysis")
+    scripts = sorted(package.joinpath("sql", "rebuild").iterdir(), key=lambda path: path.name)
+    return b"".join(each.read_bytes() for each in [package / "rebuild.py", package / "timeline.py", *scripts])
 
 
 def folders(capture: Capture, temporary: Path) -> list[Path]:

@@ -85,7 +85,11 @@ CheckpointEvery = Annotated[
     ),
 ]
 Freeze = Annotated[
-    bool, typer.Option("--freeze", help="Hold each process still (ptrace) for the moment its maps are read.")
+    bool,
+    typer.Option(
+        "--freeze",
+        help="Hold a process still (ptrace) while its maps are read: at checkpoints, and when they are read anyhow.",
+    ),
 ]
 RING_SIZE: Any = "64M"
 MEMORY: Any = "512M"
@@ -182,6 +186,9 @@ def _record(
 
     failed = EXIT_RUN_FAILED if mode == "run" else EXIT_NOT_PERMITTED
     _check_pids(pids)
+    if freeze and checkpoint_every is None:
+        when = "at the end and in case of doubt" if mode == "run" else "at the start, at the end and in case of doubt"
+        _say(f"record: warning: --freeze without --checkpoint-every holds processes only {when}")
     output = output or Path(time.strftime("maptrail-%Y%m%d-%H%M%S"))
     plan = make_plan()
     fatal = problems(plan).fatal

@@ -13,12 +13,12 @@ from analysis.dictionary import units
 from analysis.engine import Engine, Limits
 from analysis.output import Style
 from analysis.rows import Rows
-from analysis.text import inert
+from analysis.text import inert, shell_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["counted", "next_command", "open_engine", "style", "warn"]
+__all__ = ["again", "counted", "has_stacks", "next_command", "open_engine", "style", "warn"]
 
 _TIME = "ns, CLOCK_MONOTONIC"
 _OTHER_UNITS = {
@@ -28,10 +28,12 @@ _OTHER_UNITS = {
 """Of columns that no view has."""
 
 
-def open_engine(paths: Sequence[Path], limits: Limits | None = None, whole: bool = True) -> Engine:
-    """Open captures for queries; standard error says what is missing from them. `whole`: see Engine."""
+def open_engine(
+    paths: Sequence[Path], limits: Limits | None = None, *, whole: bool = False, quiet: bool = False
+) -> Engine:
+    """Open captures for queries; unless `quiet`, standard error says what is missing from them. `whole`: see Engine."""
     captures = open_captures(paths)
-    for capture in captures:
+    for capture in [] if quiet else captures:
         warn(capture)
     return Engine(captures, limits, whole=whole)
 
@@ -67,6 +69,16 @@ def counted(rows: Rows) -> tuple[Rows, Callable[[], int]]:
 
 def next_command(why: str, command: str, captures: Sequence[Path], options: str = "") -> None:
     """Say on standard error what to ask next."""
-    # the name is quoted for a shell; where it is not plainly visible it could not be typed either
-    paths = " ".join(inert(shlex.quote(str(path))) for path in captures)
+    paths = " ".join(map(shell_path, captures))
     print(f"\nhint: {why}: analyze {command} {paths} {options}".rstrip(), file=sys.stderr)
+
+
+def again(since: str | None = None, until: str | None = None, pid: int | None = None) -> str:
+    """Options that were given, for a hint to repeat; with a space after them."""
+    given = {"--from": since, "--to": until, "--pid": pid}
+    return "".join(f"{name} {inert(shlex.quote(str(value)))} " for name, value in given.items() if value is not None)
+
+
+def has_stacks(engine: Engine) -> bool:
+    """Whether a stack was recorded in any of the captures."""
+    return any(file.entry.table == "stacks" for capture in engine.captures.values() for file in capture.files)

@@ -25,7 +25,7 @@ def counts(
     ] = None,
     by: Annotated[
         By | None,
-        typer.Option(help="What made the VMAs there at the end: cause, file, stack or thread.", show_default=False),
+        typer.Option(metavar="|".join(_GROUPS), help="What made the VMAs there at the end.", show_default=False),
     ] = None,
     format: FormatOption = Format.TABLE,
     memory: MemoryOption = None,
@@ -44,7 +44,7 @@ def counts(
     A table shows the address spaces with the most VMAs. "makers" is what made most of those there at the end.
     """
     from analysis import counts as counting
-    from analysis.commands.common import counted, next_command, open_engine, style
+    from analysis.commands.common import again, counted, has_stacks, next_command, open_engine, style
     from analysis.engine import Limits
     from analysis.output import print_rows
 
@@ -69,7 +69,8 @@ def counts(
         print("nothing matched", file=sys.stderr)
     elif some and count() == _SHOWN:
         print(f"the first {_SHOWN} are shown; --pid chooses, and --format json has all", file=sys.stderr)
+    asked = again(pid=pid)
     if by is None:
-        next_command("who made them", "counts", captures, "--by stack")
+        next_command("who made them", "counts", captures, f"{asked}--by {'stack' if has_stacks(engine) else 'file'}")
     else:
-        next_command("how they grew", "counts", captures, "--every 100ms")
+        next_command("how they grew", "counts", captures, f"{asked}--every 100ms")

@@ -29,7 +29,10 @@ def diff(
     since: FromOption = None,
     until: ToOption = None,
     pid: PidOption = None,
-    by: Annotated[By, typer.Option(help="What to group by; or list each mapping.")] = By.FILE,
+    by: Annotated[
+        By,
+        typer.Option(metavar="WHAT", help="file, stack, size, cause, process or thread; or mapping: each by itself."),
+    ] = By.FILE,
     classes: Annotated[
         list[Class] | None,
         typer.Option(
@@ -58,7 +61,7 @@ def diff(
     module+offset in the file that was mapped there at that time.
     """
     from analysis import filters
-    from analysis.commands.common import next_command, open_engine, style
+    from analysis.commands.common import again, has_stacks, next_command, open_engine, style
     from analysis.diff import MEANING, compare, group, totals
     from analysis.engine import Limits
     from analysis.output import emit, print_rows
@@ -83,7 +86,10 @@ def diff(
         print("nothing matched", file=sys.stderr)
     if table and count > _SHOWN:
         print(f"and {count - _SHOWN} more: --format json has all", file=sys.stderr)
-    if by is not By.STACK:
-        next_command("who made them", "diff", captures, "--by stack")
+    asked = again(since, until, pid)
+    if by is not By.STACK and has_stacks(engine):
+        next_command("who made them", "diff", captures, f"{asked}--by stack")
+    elif by is not By.MAPPING:
+        next_command("each of them, and when it was made", "diff", captures, f"{asked}--by mapping")
     else:
-        next_command("each of them, and when it was made", "diff", captures, "--by mapping")
+        next_command("and all that became of them", "timeline", captures, asked)

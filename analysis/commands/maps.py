@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,20 +51,21 @@ def maps(
 
     if diff is not None and at is None:
         raise UsageError("--diff needs the time to compare with", "give it with --at")
-    with open_engine(captures, Limits(memory), whole=False) as engine:
+    with open_engine(captures, Limits(memory)) as engine:
         now = maps_at(engine, find(engine, pid, at))
         if diff is not None:
             later = maps_at(engine, find(engine, pid, diff))
             _changes(engine, now, later, format)
             _say_how_sure(engine, now)
             _say_how_sure(engine, later)
+            _hint_who(engine, now, later)
         else:
             if format is Format.TABLE:
                 emit(f"{line(row)}\n" for row in now.lines)
             else:
                 print_rows(Rows.of(now.table), format, style(engine))
             _say_how_sure(engine, now)
-        _hint(engine, now, diff)
+            _hint_changes(engine, now)
 
 
 def _changes(engine: Engine, before: Maps, after: Maps, format: Format) -> None:
@@ -100,37 +100,62 @@ def _say_how_sure(engine: Engine, maps: Maps) -> None:
     rows = maps.lines
     doubtful = [row for row in rows if row["certainty"] == "possible"]
     unmapped = [doubt for doubt in maps.doubts if not any(_overlap(doubt, row) for row in doubtful)]
-    if not doubtful and not unmapped:
+    if not rows and any(_everywhere(doubt) for doubt in unmapped):
+        print(f"nothing is known {when}, it can have had any mappings", file=sys.stderr)
+    elif not doubtful and not unmapped:
         print(f"certain: {len(rows)} mapping{'s' * (len(rows) != 1)} {when}", file=sys.stderr)
         return
-    print(f"possible: {len(doubtful)} of {len(rows)} mapping{'s' * (len(rows) != 1)} {when}", file=sys.stderr)
+    else:
+        print(f"possible: {len(doubtful)} of {len(rows)} mapping{'s' * (len(rows) != 1)} {when}", file=sys.stderr)
     places: dict[str, list[str]] = {}
     for row in [*doubtful, *unmapped]:
-        everywhere = row["end"] - row["start"] > _HALF
-        places.setdefault(row["reason"], []).append(
-            "everywhere" if everywhere else f"{row['start']:08x}-{row['end']:08x}"
-        )
+        where = "everywhere" if _everywhere(row) else f"{row['start']:08x}-{row['end']:08x}"
+        places.setdefault(row["reason"], []).append(where)
     for reason, ranges in places.items():
         where = ", ".join(ranges) if len(ranges) <= _SHOWN else f"{len(ranges)} ranges"
         print(f"  {inert(reason)}: {where}", file=sys.stderr)
+
+
+def _everywhere(row: dict[str, int]) -> bool:
+    return row["end"] - row["start"] > _HALF
 
 
 def _overlap(one: dict[str, int], other: dict[str, int]) -> bool:
     return one["start"] < other["end"] and other["start"] < one["end"]
 
 
-def _hint(engine: Engine, maps: Maps, diff: str | None) -> None:
-    """Print the next useful command: what changed, then who did it."""
+def _hint_changes(engine: Engine, maps: Maps) -> None:
+    """Print the next useful command: what changed until then, or, where nothing is known yet, when something is."""
+    from analysis.commands.common import next_command
+    from analysis.dictionary import text_literal
     from analysis.spaces import exactly
 
     place = maps.place
     capture = engine.captures[place.capture]
-    # the name is quoted for a shell; where it is not plainly visible it could not be typed either
-    path = inert(shlex.quote(str(capture.path)))
-    if diff is None:
-        since = exactly(max(place.from_ns, capture.manifest.clock.started_ns), capture)
-        command = f"analyze maps {path} --pid {place.pid} --at {since} --diff {exactly(place.at_ns, capture)}"
-        print(f"\nhint: what changed until then: {command}", file=sys.stderr)
-    else:
-        query = f"SELECT * FROM timeline WHERE space = {place.space} AND from_ns > {place.at_ns} ORDER BY from_ns"
-        print(f'\nhint: who did it: analyze sql {path} -q "{query}"', file=sys.stderr)
+    since_ns = max(place.from_ns, capture.manifest.clock.started_ns)
+    if not maps.lines:
+        from analysis.filters import during, of_pid
+
+        [first] = engine.query(
+            "SELECT min(greatest(from_ns, since_ns)) AS ns FROM timeline "
+            f"JOIN {of_pid(engine, place.pid)} AS used USING (capture, space) "
+            f"WHERE capture = {text_literal(place.capture)} AND {during('timeline', 'used')} "
+            f"AND greatest(from_ns, since_ns) > {place.at_ns}"
+        ).dicts()
+        if first["ns"] is not None:
+            at = exactly(first["ns"], capture)
+            next_command("the first that is known of it", "maps", [capture.path], f"--pid {place.pid} --at {at}")
+    elif since_ns < place.at_ns:
+        options = f"--pid {place.pid} --at {exactly(since_ns, capture)} --diff {exactly(place.at_ns, capture)}"
+        next_command("what changed until then", "maps", [capture.path], options)
+
+
+def _hint_who(engine: Engine, before: Maps, after: Maps) -> None:
+    """Print the next useful command: what made and what ended the lines that differ."""
+    from analysis.commands.common import next_command
+
+    spaces = ", ".join(str(space) for space in sorted({before.place.space, after.place.space}))
+    first_ns, last_ns = sorted((before.place.at_ns, after.place.at_ns))
+    begun, ended = (f"{name} > {first_ns} AND {name} <= {last_ns}" for name in ("from_ns", "to_ns"))
+    query = f"FROM timeline WHERE space IN ({spaces}) AND ({begun} OR {ended}) ORDER BY from_ns"
+    next_command("who did it", "sql", [engine.captures[before.place.capture].path], f'-q "{query}"')

@@ -45,7 +45,7 @@ def sql(
         raise UsageError("both --query and --file given")
     if query is None and (file is not None or not sys.stdin.isatty()):
         query = _read(file)
-    with open_engine(captures, Limits(memory, threads, timeout)) as engine:
+    with open_engine(captures, Limits(memory, threads, timeout), whole=True) as engine:
         if query is None:
             from analysis.prompt import prompt
 

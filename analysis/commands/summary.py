@@ -16,7 +16,8 @@ def summary(captures: CapturesArgument, format: FormatOption = Format.TABLE) -> 
     from analysis.output import emit, json_text
     from analysis.summary import gather, lines
 
-    with open_engine(captures) as engine:
+    # a table says first what is missing
+    with open_engine(captures, quiet=format is Format.TABLE) as engine:
         found = [gather(engine, label) for label in engine.captures]
         if format is Format.JSON:
             emit([json_text({"captures": [each.plain() for each in found]}), "\n"])

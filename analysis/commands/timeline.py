@@ -23,7 +23,11 @@ __all__ = ["timeline"]
 
 _COLUMNS = (
     'pid, start, "end", perms, offset_bytes, from_ns, to_ns, cause, end_cause, '
-    "certainty || coalesce(': ' || reason, '') AS certainty, path"
+    "certainty || coalesce(': ' || reason, '') AS certainty, "
+    # fs/proc/task_mmu.c, get_vma_name: what has no path is called by its place
+    "CASE WHEN inode <> 0 OR path <> '' THEN path "
+    """WHEN start < brk AND "end" > start_brk THEN '[heap]' """
+    """WHEN start <= start_stack AND "end" > start_stack THEN '[stack]' ELSE path END AS path"""
 )
 
 
@@ -69,9 +73,10 @@ def timeline(
     A table shows the most important columns; json, csv, parquet and arrow hold all (`analyze schema timeline`).
     """
     from analysis import filters
-    from analysis.commands.common import counted, next_command, open_engine, style
+    from analysis.commands.common import again, counted, next_command, open_engine, style
     from analysis.engine import Limits
     from analysis.output import print_rows
+    from analysis.scripts import run
 
     if at is not None and (since is not None or until is not None):
         raise UsageError("--at is one instant, --from and --to are a stretch of time", "give one or the other")
@@ -94,13 +99,19 @@ def timeline(
         )
         columns = "timeline.*"
         if format is Format.TABLE:
-            columns = ("capture, " if len(engine.captures) > 1 else "") + _COLUMNS
+            columns = ("timeline.capture, " if len(engine.captures) > 1 else "") + _COLUMNS
+            run(engine, "names", "naming heaps and stacks")
+            source += (
+                " ASOF LEFT JOIN places ON places.capture = timeline.capture AND places.space = timeline.space "
+                "AND known_ns <= from_ns"
+            )
         sql = (
             f"SELECT {columns} FROM {source} WHERE {' AND '.join(conditions) or 'true'} "
-            "ORDER BY timeline.capture, from_ns, space, start"
+            "ORDER BY timeline.capture, from_ns, timeline.space, start"
         )
         rows, count = counted(engine.query(sql, "looking through the timeline"))
         print_rows(rows, format, style(engine))
     if not count():
         print("nothing matched", file=sys.stderr)
-    next_command("what was created in a stretch of time and is still there", "diff", captures)
+    asked = again(since, until, pid)
+    next_command("what was created in a stretch of time and is still there", "diff", captures, asked)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.captures import SECOND, START_NS, build_capture
+from tests.support.terminal import on_terminal
 
 _ROOT = Path(__file__).parents[2]
 _ANALYZE = [sys.executable, "-c", "from analysis.cli import main; main()"]
@@ -102,6 +103,17 @@ def test_summary_says_what_was_recorded(tmp_path: Path, capture: Path) -> None:
     assert "\x1b" not in done.stdout + done.stderr
 
 
+def test_a_recording_that_goes_on_is_said_once_and_its_command_was_not_there_before(tmp_path: Path) -> None:
+    alive = {"event": "alive", "source": "proc", "pid": 7, "tid": 7, "comm": b"x"}
+    path = build_capture(
+        tmp_path / "live", {"tasks": [alive, {**alive, "pid": 8, "tid": 8}]}, state="recording", targets=[7]
+    )
+    done = _run(tmp_path, "summary", path)
+    assert (done.stdout + done.stderr).count("killed: the recorder ended") == 1
+    rows = [line.split()[:3] for line in done.stdout.splitlines()]
+    assert ["7", "x", "run"] in rows and ["8", "x", "alive"] in rows
+
+
 def test_summary_for_machines_is_one_object(tmp_path: Path, capture: Path) -> None:
     (found,) = json.loads(_run(tmp_path, "summary", capture, "--format", "json").stdout)["captures"]
     assert found["state"] == "complete"
@@ -182,6 +194,7 @@ def test_schema_of_a_capture_shows_its_probes(tmp_path: Path, capture: Path) -> 
     [
         (["sql", "{capture}", "-q", "SELEC 1"], 2, "not SQL"),
         (["sql", "{capture}", "-q", "FROM nowhere"], 2, "nowhere does not exist"),
+        (["sql", "{capture}", "-q", "SELECT nope FROM mmap"], 2, "hint: `analyze schema` lists"),
         (["sql", "{capture}", "-q", ""], 2, "the query is empty"),
         (["sql", "{capture}", "-q", "1", "--file", "x"], 2, "both --query and --file"),
         (["sql", "{capture}", "--file", "/nonexistent"], 2, "the query cannot be read"),
@@ -269,6 +282,32 @@ def test_help_loads_neither_duckdb_nor_pyarrow(tmp_path: Path) -> None:
         [sys.executable, "-c", code], env=_environment(tmp_path), capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_a_command_does_without_numpy(tmp_path: Path, capture: Path) -> None:
+    code = (
+        "import sys; sys.argv = sys.argv[1:]; from analysis.cli import app; app(standalone_mode=False); "
+        "before = 'numpy' in sys.modules; import numpy; print(before, numpy.arange(2).tolist())"
+    )
+    command = [sys.executable, "-c", code, "analyze", "sql", str(capture), "-q", "FROM faults", "--format", "csv"]
+    done = subprocess.run(command, env=_environment(tmp_path), capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False [0, 1]"
+
+
+def test_ctrl_d_leaves_in_the_middle_of_a_statement_too(tmp_path: Path, capture: Path) -> None:
+    program = [
+        "env",
+        f"PYTHONPATH={_ROOT}",
+        f"HOME={tmp_path}",
+        f"XDG_STATE_HOME={tmp_path}",
+        "PROMPT_TOOLKIT_NO_CPR=1",
+    ]
+    with on_terminal([*program, *_ANALYZE, "sql", str(capture)]) as terminal:
+        terminal.read(60, until=b"maptrail>")
+        terminal.type(b"SELECT 1,\r")
+        terminal.read(60, until=b"...>")
+        terminal.type(b"\x04")
+        assert terminal.end() == 0
 
 
 def test_the_prompt_completes_runs_recovers_and_keeps_history(tmp_path: Path, capture: Path) -> None:

@@ -49,6 +49,20 @@ def test_every_view_and_column_has_a_comment(engine: Engine) -> None:
     }
 
 
+def test_a_view_made_when_it_is_named_is_the_same(engine: Engine, capture: Path) -> None:
+    for name in views():
+        with Engine(open_captures([capture]), whole=False) as quick:
+            assert quick.query(f"FROM {name}").schema == engine.query(f"FROM {name}").schema, name
+
+
+def test_a_name_is_seen_wherever_a_query_can_have_it(engine: Engine) -> None:
+    """Else the timeline would silently be empty."""
+    for query in ("""SELECT 1 AS "it's", (SELECT count(*) AS 'n' FROM Timeline)""", "/* don't */ FROM TIMELINE -- '"):
+        engine._timeline = None
+        _run(engine, query)
+        assert engine._timeline is not None
+
+
 def test_the_columns_of_the_dictionary_are_those_of_the_views(engine: Engine) -> None:
     there: dict[str, list[str]] = {}
     for view, column, _ in engine.columns():

@@ -219,6 +219,27 @@ def test_times_are_from_the_start_of_their_own_capture() -> None:
     assert text.splitlines()[1:] == ["a        +0.000000s", "b        +2.000000s"]
 
 
+def test_a_table_of_several_batches_has_one_header_and_one_width(capsys: pytest.CaptureFixture[str]) -> None:
+    batches = [pa.record_batch({"text": [text], "n": [n]}) for text, n in (("abc", 5), ("d", 7), ("longer", 111))]
+    print_rows(Rows(batches[0].schema, batches), Format.TABLE, Style())
+    assert capsys.readouterr().out.splitlines() == ["text      n", "abc       5", "d         7", "longer  111"]
+
+
+def test_later_rows_keep_the_columns_and_no_number_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    batches = [
+        pa.record_batch({"text": ["abc"] * 1000, "n": [5] * 1000}),
+        pa.record_batch({"text": ["x"], "n": [10**9]}),
+    ]
+    print_rows(Rows(batches[0].schema, batches), Format.TABLE, Style(width=40))
+    lines = capsys.readouterr().out.splitlines()
+    assert (len(lines), lines[0], lines[1], lines[-1]) == (1002, "text  n", "abc   5", "x     1000000000")
+
+
+def test_bytes_beside_their_text_are_not_in_a_table_and_devices_are_as_in_maps() -> None:
+    rows = pa.table({"path": ["/x"], "path_bytes": [b"/x"], "raw_bytes": [b"\xff"], "dev": pa.array([8 << 20 | 17])})
+    assert _table(rows).splitlines() == ["path  raw_bytes    dev", "/x    ff         08:11"]
+
+
 def test_a_narrow_terminal_cuts_text_and_never_numbers() -> None:
     rows = pa.table({"path": ["/" + "x" * 60, "/漢字" * 10], "addr": pa.array([2**47, 0], pa.uint64())})
     lines = _table(rows, units=units(), width=40).splitlines()

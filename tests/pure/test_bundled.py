@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,29 @@ def test_the_demo_is_told(capture: str) -> None:
     assert fault == {"signal": "SIGBUS", "code": 2}
     assert ask(capture, "SELECT old_size_bytes > new_size_bytes AS cut FROM files WHERE operation = 'ftruncate'")
     assert ask(capture, "SELECT DISTINCT stack_id FROM syscalls JOIN stacks USING (stack_id)")
+
+
+def test_the_checked_one_is_what_the_kernel_said() -> None:
+    done = subprocess.run([ANALYZE, "check", DATA / "checked"], check=True, capture_output=True, text=True)
+    match = re.match(r"exact at (\d+) of (\d+) readings, of 1 processes\n", done.stdout)
+    assert match is not None and int(match[1]) == int(match[2]) >= 5
+
+
+def test_heap_and_stack_are_named_in_the_timeline_as_in_maps() -> None:
+    """Of the child too, which has them from its parent."""
+    query = "SELECT pid, to_ns::UBIGINT AS ns FROM spaces WHERE began = 'fork'"
+    [child] = ask("demo", query)
+    [parent] = json.loads((DATA / "demo" / "manifest.json").read_text())["targets"]
+    for pid in (parent, child["pid"]):
+        asked = [DATA / "demo", "--pid", str(pid), "--at", f"{child['ns'] - 1}ns"]
+        maps = subprocess.run([ANALYZE, "maps", *asked], check=True, capture_output=True, text=True).stdout
+        table = subprocess.run([ANALYZE, "timeline", *asked], check=True, capture_output=True, text=True).stdout
+        for name in ("[heap]", "[stack]"):
+            [line] = [line for line in maps.splitlines() if line.endswith(name)]
+            rows = [line.split() for line in table.splitlines() if line.endswith(name)]
+            assert [f"{min(row[1] for row in rows)}-{max(row[2] for row in rows)}".replace("0x", "")] == line.split()[
+                :1
+            ]
 
 
 def test_the_lossy_one_counts_what_it_lost() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
+from analysis.counts import _RATE
 from tests.support.captures import SECOND, START_NS, build_capture
 from tests.support.commands import analyze, analyze_rows, analyze_table
 from tests.support.oracle import FIXED, MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, MAYMOVE, PAGE, Kernel, Page
@@ -194,7 +196,21 @@ def test_a_table_shows_the_largest_first_and_is_inert(tmp_path: Path) -> None:
     assert "possible: 1 of them, the program headers" in first
     assert second.split()[0] == str(small.pid)
     assert "\x1b" not in done.stdout
-    assert "hint: who made them: analyze counts" in done.stderr
+    assert done.stderr.splitlines()[-1].endswith("capture --by file")  # no stack was recorded
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [
+        ("0.04", "+0.0/s"),
+        ("-1.26", "-1.3/s"),
+        ("101.4", "+101/s"),
+        ("123456.7", "+123,000/s"),
+        ("-9876543", "-9,880,000/s"),
+    ],
+)
+def test_a_rate_has_no_more_figures_than_it_is_worth(rate: str, text: str) -> None:
+    assert duckdb.sql(f"SELECT {_RATE} FROM (SELECT {rate}::DOUBLE AS rate)").fetchall() == [(text,)]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -299,7 +300,20 @@ def test_a_table_leads_with_the_totals_and_the_leak(leaky: Path) -> None:
     assert lines[8][:3] == ["13", "156", "KiB"]
     assert r"/tmp/\x1b[2Jx" in done.stdout
     assert "\x1b" not in done.stdout + done.stderr
-    assert "hint: who made them: analyze diff" in done.stderr
+    hint = "hint: who made them: analyze diff"
+    assert done.stderr.splitlines()[-1] == f"{hint} {leaky} --from +1s --to +2s --by stack"
+
+
+def test_a_hint_repeats_what_was_asked_and_names_no_stacks_where_there_are_none(tmp_path: Path) -> None:
+    script = Script()
+    script.map(0x500, 1)
+    capture = script.capture(tmp_path / "it's")
+    done = analyze("diff", capture, "--pid", script.thread.pid, "--to", "2026-01-31 12:00:01")
+    hint = done.stderr.splitlines()[-1].partition(": analyze ")[2]
+    assert shlex.split(hint) == [
+        "diff", str(capture), "--to", "2026-01-31 12:00:01", "--pid", str(script.thread.pid), "--by", "mapping"
+    ]  # fmt: skip
+    analyze(*shlex.split(hint))
 
 
 def test_a_long_table_is_cut_and_says_so(tmp_path: Path) -> None:

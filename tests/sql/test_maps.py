@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from analysis.errors import UsageError
 from analysis.maps import line
 from analysis.options import Format
 from tests.support.captures import START_NS, build_capture
+from tests.support.commands import analyze_rows
 
 FILE, ANON = (8 << 20) | 17, b"//anon"
 MAP_ANON_FIXED = 50  # MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS
@@ -448,9 +451,12 @@ def test_what_was_there_before_the_recording_is_only_possible(scene: Scene, ask:
     assert (empty.text, empty.err.splitlines()[:2]) == (
         "",
         [
-            "possible: 0 of 0 mappings of process 11 at +0.00000015s",
+            "nothing is known of process 11 at +0.00000015s, it can have had any mappings",
             "  what was mapped before the recording is not known: everywhere",
         ],
+    )
+    assert re.fullmatch(
+        r"hint: the first that is known of it: analyze maps \S+ --pid 11 --at \+0.0000002s", empty.err.splitlines()[-1]
     )
     assert ask(scene, 350, pid=11).err.startswith("certain: 2 mappings")
 
@@ -503,7 +509,10 @@ def test_a_diff_shows_what_is_gone_and_what_is_new(scene: Scene, ask: Any) -> No
         "certain: 5 mappings of process 7 at +0.0000003s",
         "certain: 5 mappings of process 7 at +0.0000004s",
     ]
-    assert "hint: who did it: analyze sql " in answer.err
+    hint = answer.err.splitlines()[-1].removeprefix("hint: who did it: analyze ")
+    assert {(row["start"], row["cause"], row["end_cause"]) for row in analyze_rows(*shlex.split(hint))} == {
+        (0x3F0000, "mmap", None), (0x400000, "mmap", "munmap"), (0x500000, "mmap", "mmap"), (0x500000, "mmap", None)
+    }  # fmt: skip
 
 
 def test_a_diff_is_coloured_on_a_terminal_only(scene: Scene, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -586,16 +595,19 @@ def test_what_cannot_be_answered_is_said_with_a_hint(scene: Scene, tmp_path: Pat
     scene.task("exit", 8, 600)
     capture = [scene.build(tmp_path / "capture")]
     assert refused((capture, 12, "+1ns")) == (
-        "no such process in the recording: 12",
-        'list them with: analyze sql CAPTURE -q "FROM processes"',
+        "nothing was recorded of process: 12",
+        f'list them with: analyze sql {capture[0]} -q "FROM processes"',
     )
     assert refused((capture, 70, "+160ns")) == ("70 is a thread, of process: 7", "use --pid 7")
     assert refused((capture, 8, "+450ns")) == (
         "process 8 did not live at +450ns",
         "it lived from +0.0000003s to +0.000000399s, +0.0000005s to +0.000000599s",
     )
-    assert refused((capture, 7, "-1ns")) == ("the time is before the recording: -1ns", "it covers +0s to +0.00001s")
-    assert refused((capture, 7, "+1s")) == ("the time is after the recording: +1s", "it covers +0s to +0.00001s")
+    for at in ("-1ns", "+1s"):
+        assert refused((capture, 7, at)) == (
+            f"outside the time that was recorded: {at}",
+            f"{capture[0]} covers +0s to +0.00001s, that is {START_NS}ns to {START_NS + 10_000}ns",
+        )
     assert refused((capture, 7, "soon"))[0] == "not a time: soon"
     assert refused((capture, 7, None, "+1ns")) == ("--diff needs the time to compare with", "give it with --at")
     other = scene.build(tmp_path / "other", page_size=16384)

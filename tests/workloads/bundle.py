@@ -34,6 +34,7 @@ def main() -> None:
     demo("demo", 64)
     demo("demo-i386", 32)
     lossy()
+    checked()
     shutil.rmtree(FOLDER)
 
 
@@ -63,6 +64,12 @@ def lossy() -> None:
     time.sleep(0.4)
     recorder.send_signal(signal.SIGCONT)
     assert recorder.wait() == 0
+
+
+def checked() -> None:
+    """Two threads, held still from time to time while their maps are read."""
+    options = ["--checkpoint-every", "100ms", "--freeze"]
+    assert start("checked", build("hammer"), "3001", "mix", "2", "--rate", "3000", options=options).wait() == 0
 
 
 if __name__ == "__main__":
