@@ -28,12 +28,14 @@ _OTHER_UNITS = {
 """Of columns that no view has."""
 
 
-def open_engine(paths: Sequence[Path], limits: Limits | None = None, whole: bool = True) -> Engine:
-    """Open captures for queries; standard error says what is missing from them. `whole`: see Engine."""
+def open_engine(
+    paths: Sequence[Path], limits: Limits | None = None, whole: bool = True, symbols: Path | None = None
+) -> Engine:
+    """Open captures for queries; standard error says what is missing from them. `whole`, `symbols`: see Engine."""
     captures = open_captures(paths)
     for capture in captures:
         warn(capture)
-    return Engine(captures, limits, whole=whole)
+    return Engine(captures, limits, whole=whole, symbols=symbols)
 
 
 def warn(capture: Capture) -> None:

@@ -1,8 +1,8 @@
--- Where did the frames of each stack lie: in which file, and in which function of it?
+-- Where did the frames of each stack lie: in which file, and where in it?
 -- Of each stack in each address space, as it was mapped while the stack was in use; if that changed, once for each time.
 -- A return address lies behind its call, maybe in the next function already, so the byte before it is what is looked up;
--- the innermost frame is where the thread was. Names are those of table symbols: analyze --symbols DIR adds to them.
-CREATE VIEW frames (
+-- the innermost frame is where the thread was.
+CREATE VIEW frame_places (
     -- directory name of the capture
     capture,
     -- name of the machine
@@ -37,14 +37,8 @@ CREATE VIEW frames (
     virtual_address,
     -- build id of the file, null where it has none [bytes]
     build_id,
-    -- function, as the compiler named it; null where that is not known; bytes that are not UTF-8 stand as \xNN
-    function,
-    -- function, as recorded [bytes]
-    function_bytes,
-    -- distance from the beginning of the function [bytes]
-    function_offset,
-    -- as text: malloc+0x1d (libc.so.6), libfoo.so+0x1234 (place in the file), or the address where no code is known
-    frame,
+    -- generation by which images and symbols know the file; 0 without one, null where its headers were not recorded
+    image_generation,
     -- certain, or possible
     certainty,
     -- why it is only possible
@@ -114,51 +108,27 @@ builds AS (
 segments AS (
     SELECT capture, dev, inode, generation, image_generation, build_id, unnest(segments) AS segment FROM builds
 ),
--- sums of what a file claims can be past 64 bits
+-- what a file's headers claim can overlap, and their sums can be past 64 bits
 located AS (
     SELECT
         islands.*, image_generation, build_id,
-        try_cast(what.at::HUGEINT - segment.offset + segment.vaddr AS UBIGINT) AS inside_file
+        try_cast(what.at::HUGEINT - segment.offset + segment.vaddr AS BIGINT)::UBIGINT AS inside_file
     FROM islands
     LEFT JOIN segments ON islands.capture = segments.capture AND what.dev = segments.dev AND what.inode = segments.inode
         AND what.generation IS NOT DISTINCT FROM segments.generation
         AND segment.type = 1 AND segment.flags & 1 = 1
         AND what.at >= segment.offset AND what.at::HUGEINT - segment.offset < segment.filesz
-),
-known AS (
-    SELECT located.*, symbols AS symbol
-    FROM located
-    LEFT JOIN symbols ON located.capture = symbols.capture AND what.dev = symbols.dev AND what.inode = symbols.inode
-        AND if(what.inode = 0, located.pid = symbols.pid, image_generation = symbols.generation)
-        AND if(what.inode = 0, inside, inside_file) >= symbols.address
-        AND if(what.inode = 0, inside, inside_file)::HUGEINT - symbols.address < symbols.size_bytes
-    -- of functions inside others, the innermost
-    QUALIFY row_number() OVER (
-        PARTITION BY located.capture, space, inside, from_ns ORDER BY symbols.address DESC, symbols.size_bytes, symbols.name
-    ) = 1
+    QUALIFY row_number() OVER (PARTITION BY islands.capture, space, inside, from_ns ORDER BY segment.vaddr) = 1
 )
-SELECT * EXCLUDE (reason), if(reason IS NULL, 'certain', 'possible'), reason
-FROM (
-    SELECT
-        wanted.capture, spaces.host, wanted.space, spaces.pid, wanted.stack_id, eras.from_ns, eras.to_ns, depth, wanted.address,
-        coalesce(try(decode(what.path_bytes)), what.path_bytes::VARCHAR) AS path, what.path_bytes, what.dev, what.inode, what.generation,
-        if(what.inode > 0, what.at + wanted.address - wanted.inside, NULL) AS offset_bytes,
-        inside_file + wanted.address - wanted.inside, build_id,
-        symbol.name AS function, symbol.name_bytes,
-        if(what.inode = 0, wanted.inside, inside_file) - symbol.address + wanted.address - wanted.inside AS function_offset,
-        CASE
-            WHEN function IS NOT NULL THEN format('{}+{:#x}', function, function_offset) || if(path = '', '', format(' ({})', regexp_extract(path, '[^/]*$')))
-            WHEN path <> '' THEN format('{}+{:#x}', regexp_extract(path, '[^/]*$'), coalesce(offset_bytes, what.at + wanted.address - wanted.inside))
-            ELSE format('{:#x}', wanted.address)
-        END,
-        CASE
-            WHEN path IS NULL THEN 'no code is known there'
-            WHEN what.reason IS NOT NULL THEN what.reason
-            WHEN symbol.source = 'perf map' THEN 'named by the perf map as it was at the end'
-        END AS reason
-    FROM wanted
-    JOIN spaces ON wanted.capture = spaces.capture AND wanted.space = spaces.space
-    JOIN eras ON wanted.capture = eras.capture AND wanted.space = eras.space AND wanted.stack_id = eras.stack_id
-    LEFT JOIN known ON wanted.capture = known.capture AND wanted.space = known.space AND wanted.inside = known.inside
-        AND known.from_ns <= eras.from_ns AND known.to_ns > eras.from_ns
-);
+SELECT
+    wanted.capture, spaces.host, wanted.space, spaces.pid, wanted.stack_id, eras.from_ns, eras.to_ns, depth, wanted.address,
+    coalesce(try(decode(what.path_bytes)), what.path_bytes::VARCHAR) AS path, what.path_bytes, what.dev, what.inode, what.generation,
+    if(what.inode > 0, what.at + (wanted.address - wanted.inside), NULL),
+    inside_file + (wanted.address - wanted.inside), build_id, if(what.inode = 0, 0, image_generation),
+    if(path IS NULL OR what.reason IS NOT NULL, 'possible', 'certain'),
+    if(path IS NULL, 'no code is known there', what.reason)
+FROM wanted
+JOIN spaces ON wanted.capture = spaces.capture AND wanted.space = spaces.space
+JOIN eras ON wanted.capture = eras.capture AND wanted.space = eras.space AND wanted.stack_id = eras.stack_id
+LEFT JOIN located ON wanted.capture = located.capture AND wanted.space = located.space AND wanted.inside = located.inside
+    AND located.from_ns <= eras.from_ns AND located.to_ns > eras.from_ns;
