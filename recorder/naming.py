@@ -2,8 +2,8 @@
 
 The addresses of all stacks are laid over all executable mappings that were recorded, of any process and any time: that
 finds every function a frame can lie in, and few others. Which of them a frame does lie in, the analysis tells by the
-rebuilt address space. A name comes only from the very file that was mapped: of the same device, inode and generation,
-or found by its path, and with the same build id; one without a build id must not have been changed since.
+rebuilt address space. A name comes only from the very file that was mapped, not changed since: of the same device,
+inode and generation, or found by its path and with the same build id.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ LIMIT_S = 10.0
 
 _PT_LOAD, _PF_X = 1, 1
 _DEBUG = b"/usr/lib/debug/.build-id/%s/%s.debug"
+_COARSE_NS = 10_000_000  # a file's times are those of the last tick (current_time() in fs/inode.c), 10 ms at most
 _ALIVE = 16  # processes through which a file is looked for
 _PERF_MAP_BYTES = 64 << 20
 _PERF_MAP_LINE = re.compile(rb"^([0-9a-fA-F]{1,16}) ([0-9a-fA-F]{1,16}) ([^\n]{1,4096})$", re.MULTILINE)
@@ -59,9 +60,10 @@ class Image(NamedTuple):
 
 @dataclass
 class Module:
-    """A file that frames lie in: where in it, and mappings through which it can be found."""
+    """A file that frames lie in: where in it, since when, and mappings through which it can be found."""
 
     image: Image
+    first_ns: int
     offsets: list[U64s] = field(default_factory=list)
     mappings: list[FileMapping] = field(default_factory=list)
 
@@ -128,7 +130,8 @@ class Naming:
             hit = addresses[low:high]
             if image is not None:
                 key = image.dev, image.inode, image.generation
-                module = modules.setdefault(key, Module(image))
+                module = modules.setdefault(key, Module(image, ts_ns))
+                module.first_ns = min(module.first_ns, ts_ns)
                 module.offsets.append(hit - np.uint64(mapping.start) + np.uint64(offset_bytes))
                 if len(module.mappings) < _ALIVE and (not module.mappings or os.path.exists(f"/proc/{mapping.pid}")):
                     module.mappings.append(mapping)
@@ -234,7 +237,7 @@ def _same_file(module: Module) -> Iterator[int | None]:
     """An fd of the file that was mapped; None if it is out of reach, or is another by now."""
     for fd, identified in _candidates(module):
         try:
-            if _unchanged(fd, module.image, identified):
+            if _unchanged(fd, module, identified):
                 yield fd
                 return
         finally:
@@ -255,14 +258,17 @@ def _candidates(module: Module) -> Iterator[tuple[int, bool]]:
                     yield fd, False
 
 
-def _unchanged(fd: int, image: Image, identified: bool) -> bool:
-    now = read_image(fd)
-    if now is None or now.build_id != image.build_id:
+def _unchanged(fd: int, module: Module, identified: bool) -> bool:
+    """The image was read a little after the file was mapped, so an equal build id does not say enough: a library can
+    have been written over in that second. The time of its last change does, which user space cannot set."""
+    now, build_id = read_image(fd), module.image.build_id
+    if now is None or now.build_id != build_id or not (identified or build_id):
         return False
-    if image.build_id is not None:
-        return True
-    realtime_ns = image.ts_ns + time.time_ns() - time.monotonic_ns()
-    return identified and os.fstat(fd).st_ctime_ns < realtime_ns and now.segments == image.segments
+    return os.fstat(fd).st_ctime_ns < _realtime_ns(module.first_ns) - _COARSE_NS
+
+
+def _realtime_ns(monotonic_ns: int) -> int:
+    return monotonic_ns + time.time_ns() - time.monotonic_ns()
 
 
 def _of_perf_map(pid: int, addresses: U64s, first_ns: int) -> Iterator[dict[str, Any]]:
@@ -291,7 +297,7 @@ def _perf_map(pid: int, first_ns: int) -> bytes | None:
         name = b"/proc/%d/root/tmp/perf-%s.map" % (pid, re.search(rb"^NSpid:.*?(\d+)$", status, re.MULTILINE)[1])  # type: ignore[index]
         since_ns = 0
     except (OSError, TypeError):
-        owner, name, since_ns = 0, b"/tmp/perf-%d.map" % pid, first_ns + time.time_ns() - time.monotonic_ns()
+        owner, name, since_ns = 0, b"/tmp/perf-%d.map" % pid, _realtime_ns(first_ns)
     fd = open_regular(name, None)
     if fd is None:
         return None
