@@ -228,11 +228,11 @@ def _ranges(mapping: FileMapping) -> list[tuple[int, int]]:
     return list(zip(table["start"].to_pylist(), table["end"].to_pylist(), strict=True))[:1]
 
 
-def open_regular(name: bytes, mapping: FileMapping | None) -> int | None:
+def open_regular(name: bytes, mapping: FileMapping | None, flags: int = 0) -> int | None:
     """Open a regular file, which must be the mapping's if one is given. What is at the name is
-    looked at before it is opened: opening a device can act on it."""
+    looked at before it is opened: opening a device can act on it. `flags`: O_NOFOLLOW, so that no link is."""
     try:
-        path_fd = os.open(name, os.O_PATH | os.O_CLOEXEC)
+        path_fd = os.open(name, os.O_PATH | os.O_CLOEXEC | flags)
     except (OSError, ValueError):  # ValueError: a zero byte in the path
         return None
     try:

@@ -29,7 +29,7 @@ from recorder.elf import FileMapping, Segment, open_mapped, open_regular, read_i
 from recorder.schema import TABLES, arrow_schema
 from recorder.symbols import U64s, find, read_build_id, read_functions
 
-__all__ = ["LIMIT_S", "Naming", "virtual_addresses"]
+__all__ = ["LIMIT_S", "Naming", "read_perf_map"]
 
 LIMIT_S = 10.0
 """Naming ends after so long, with what it has; the files most stacks pass through come first."""
@@ -39,7 +39,7 @@ _DEBUG = b"/usr/lib/debug/.build-id/%s/%s.debug"
 _COARSE_NS = 10_000_000  # a file's times are those of the last tick (current_time() in fs/inode.c), 10 ms at most
 _ALIVE = 16  # processes through which a file is looked for
 _PERF_MAP_BYTES = 64 << 20
-_PERF_MAP_LINE = re.compile(rb"^([0-9a-fA-F]{1,16}) ([0-9a-fA-F]{1,16}) ([^\n]{1,4096})$", re.MULTILINE)
+_PERF_MAP_LINE = re.compile(rb"^(?:0x)?([0-9a-fA-F]{1,16}) (?:0x)?([0-9a-fA-F]{1,16}) ([^\n]{1,4096})$", re.MULTILINE)
 _KEYS = ("dev", "inode", "generation", "start", "end", "offset_bytes", "pid", "path")
 
 
@@ -189,7 +189,7 @@ def _image_of(mapping: FileMapping, images: list[Image]) -> Image | None:
     return near[-1] if same else None
 
 
-def virtual_addresses(segments: Iterable[Segment], offsets: U64s) -> tuple[U64s, npt.NDArray[np.bool_]]:
+def _virtual_addresses(segments: Iterable[Segment], offsets: U64s) -> tuple[U64s, npt.NDArray[np.bool_]]:
     """ELF virtual addresses of offsets in a file's code, and for which of the offsets there is one."""
     addresses, known = np.zeros(len(offsets), np.uint64), np.zeros(len(offsets), np.bool_)
     for segment in segments:
@@ -203,7 +203,7 @@ def virtual_addresses(segments: Iterable[Segment], offsets: U64s) -> tuple[U64s,
 def _of_file(module: Module) -> Iterator[dict[str, Any]]:
     """Rows of the functions that frames lie in, from the debug file and the file itself."""
     image = module.image
-    addresses, known = virtual_addresses(image.segments, module.offsets[0])
+    addresses, known = _virtual_addresses(image.segments, module.offsets[0])
     addresses = addresses[known]
     seen = set()
     for source, opened in (("debug file", _debug_file(image)), ("file", _same_file(module))):
@@ -260,11 +260,13 @@ def _candidates(module: Module) -> Iterator[tuple[int, bool]]:
 
 def _unchanged(fd: int, module: Module, identified: bool) -> bool:
     """The image was read a little after the file was mapped, so an equal build id does not say enough: a library can
-    have been written over in that second. The time of its last change does, which user space cannot set."""
-    now, build_id = read_image(fd), module.image.build_id
+    have been written over in that second. Without a build id the file's own time of change counts, which a rename
+    moves too, but nobody can set."""
+    now, build_id, found = read_image(fd), module.image.build_id, os.fstat(fd)
     if now is None or now.build_id != build_id or not (identified or build_id):
         return False
-    return os.fstat(fd).st_ctime_ns < _realtime_ns(module.first_ns) - _COARSE_NS
+    changed_ns = found.st_mtime_ns if build_id else found.st_ctime_ns
+    return changed_ns < _realtime_ns(module.first_ns) - _COARSE_NS
 
 
 def _realtime_ns(monotonic_ns: int) -> int:
@@ -273,7 +275,7 @@ def _realtime_ns(monotonic_ns: int) -> int:
 
 def _of_perf_map(pid: int, addresses: U64s, first_ns: int) -> Iterator[dict[str, Any]]:
     """Rows of the functions that a runtime says it made. Where it made several at one place, the last."""
-    text = _perf_map(pid, first_ns)
+    text = read_perf_map(pid, first_ns)
     lines = _PERF_MAP_LINE.findall(text) if text else []
     start = np.array([int(line[0], 16) for line in lines], np.uint64)
     size = np.array([int(line[1], 16) for line in lines], np.uint64)
@@ -284,7 +286,7 @@ def _of_perf_map(pid: int, addresses: U64s, first_ns: int) -> Iterator[dict[str,
         yield {"ts_ns": time.monotonic_ns(), **place, **named}
 
 
-def _perf_map(pid: int, first_ns: int) -> bytes | None:
+def read_perf_map(pid: int, first_ns: int) -> bytes | None:
     """The text of a process's /tmp/perf-PID.map, its start if it is long.
 
     Anyone can put a file there: it must be the process's user's. Whose a process was that has ended is not known, so
@@ -298,7 +300,7 @@ def _perf_map(pid: int, first_ns: int) -> bytes | None:
         since_ns = 0
     except (OSError, TypeError):
         owner, name, since_ns = 0, b"/tmp/perf-%d.map" % pid, _realtime_ns(first_ns)
-    fd = open_regular(name, None)
+    fd = open_regular(name, None, os.O_NOFOLLOW)
     if fd is None:
         return None
     try:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow.parquet as pq
 import pytest
 
 from analysis.capture import open_captures
 from analysis.engine import Engine
 from analysis.stacks import Stack, stack_text
+from recorder.naming import Naming, read_perf_map
+from recorder.store import Store
 from tests.support.commands import analyze_rows
 from tests.support.recordings import record_run
 from tests.support.workloads import build
@@ -22,9 +27,9 @@ pytestmark = pytest.mark.usefixtures("short_recordings")
 
 SOURCE = Path(__file__).resolve().parents[1] / "workloads/named.c"
 MARKS, PAGE = 0x100000000000, 4096
-LIBRARIES = ("plain", "stripped", "packed", "replaced", "unbuilt", "touched")
-"""With a symbol table; without; with one in .gnu_debugdata; exchanged for another file after it was used; without a
-build id; and, without one, written over at once after it was used."""
+LIBRARIES = ("plain", "stripped", "packed", "replaced", "rewritten", "unbuilt", "touched")
+"""With a symbol table; without; with one in .gnu_debugdata; exchanged for another file after it was used; written over
+at once after it was used; without a build id; and without one, written over."""
 
 
 def library(folder: Path, name: str, inner: str, *options: str) -> Path:
@@ -52,7 +57,7 @@ class Named:
         code.mkdir()
         none = "-Wl,--build-id=none"
         files = {name: library(code, name, f"{name}_inner", *([none] if name[0] in "ut" else [])) for name in LIBRARIES}
-        other, over = library(folder, "other", "other_inner"), library(folder, "over", "over_inner", none)
+        other, over = library(folder, "other", "other_inner"), library(folder, "over", "over_inner")
         self.build_ids = {name: build_id(path) for name, path in files.items()}
         assert build_id(other) not in self.build_ids.values()
         self.debug = {name: folder / f"{name}.debug" for name in ("stripped", "packed", "replaced", "other")}
@@ -62,7 +67,8 @@ class Named:
             subprocess.run(["strip", "--strip-all", files[name]], check=True)
         pack(self.debug["packed"], files["packed"])
         # the headers of a file are read within a second or so after it was mapped, and one is exchanged after that
-        after = f'"$@" && cat {over} > {files["touched"]} && sleep 2 && mv {other} {files["replaced"]}'
+        writes = f"tee {files['touched']} {files['rewritten']} < {over} > /dev/null"
+        after = f'"$@" && {writes} && sleep 2 && mv {other} {files["replaced"]}'
         command = ["sh", "-c", after, "sh", build("named"), *files.values()]
         self.capture, done = record_run(folder / "capture", command, "--stacks")
         self.said = done.stderr.decode()
@@ -138,10 +144,55 @@ def test_of_a_stripped_library_only_what_it_exports_is_named(named: Named, frame
     assert named.text("stripped")[0].startswith("libstripped.so+0x")
 
 
-@pytest.mark.parametrize("name", ["replaced", "touched"])
+@pytest.mark.parametrize("name", ["replaced", "rewritten", "touched"])
 def test_a_file_that_came_later_does_not_lend_its_names(frames: dict[str, list[Frame]], name: str) -> None:
     assert [frame.function for frame in frames[name]] == [None, None, "caller", "main"]
     assert frames[name][0].file.startswith(f"lib{name}.so")
+
+
+def test_a_perf_map_is_that_of_the_process_s_user(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "60"], user=65534) as process:
+        path = Path(f"/tmp/perf-{process.pid}.map")
+        try:
+            path.write_text("1000 10 f\n")
+            assert read_perf_map(process.pid, 0) is None
+            os.chown(path, 65534, 65534)
+            assert read_perf_map(process.pid, 0) == b"1000 10 f\n"
+            path.rename(tmp_path / "map")
+            path.symlink_to(tmp_path / "map")
+            assert read_perf_map(process.pid, 0) is None
+            path.unlink()
+            os.mkfifo(path)
+            assert read_perf_map(process.pid, 0) is None
+            process.kill()
+            process.wait()
+            # nobody knows any more whose it was
+            path.unlink()
+            (tmp_path / "map").rename(path)
+            assert read_perf_map(process.pid, 0) is None
+            os.chown(path, 0, 0)
+            assert read_perf_map(process.pid, time.monotonic_ns() - 1_000_000_000) == b"1000 10 f\n"
+            assert read_perf_map(process.pid, time.monotonic_ns() + 1_000_000_000) is None
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def test_naming_ends_when_its_time_is_up(named: Named, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was stored is read again: with time, it gives the same names once more."""
+    store = Store(tmp_path / "copy", {})
+    for table in ("stacks", "vmas", "images"):
+        for file in (named.capture.path / table).iterdir():
+            store.append(table, pq.read_table(file))
+    store.commit()
+    again = Naming(store)
+    again.run(lambda _: None)
+    assert {row["name"] for row in again.rows.to_pylist()} >= {b"plain_inner", b"packed_inner", b"entry", b"main"}
+    assert (again.stopped, again.files > 3) == (False, True)
+    monkeypatch.setattr("recorder.naming.LIMIT_S", 0.0)
+    late = Naming(store)
+    late.run(lambda _: None)
+    assert (late.stopped, late.rows.num_rows) == (True, 0)
+    store.close("complete")
 
 
 def test_code_that_a_program_makes_is_possibly_what_its_perf_map_says(

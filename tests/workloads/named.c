@@ -74,7 +74,7 @@ int main(int argc, char **argv)
 	FILE *map = fopen(path, "w");
 	CHECK(map);
 	/* the second line is what was there before, the others are nonsense */
-	fprintf(map, "not a line\n%lx %lx before\n%lx %zx py::made \x1b[2J\nffffffffffffffff ff far\n", (long)code, PAGE,
+	fprintf(map, "not a line\n%lx %lx before\n0x%016lx 0x%zx py::made \x1b[2J\nffffffffffffffff ff far\n", (long)code, PAGE,
 		(long)code, sizeof(CODE));
 	fclose(map);
 	execl("/bin/true", "true", NULL);
