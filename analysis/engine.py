@@ -90,6 +90,7 @@ class Engine:
 
     `labels` names each capture in the `capture` column: its directory's name, or its path where two
     directories have the same name. `writable` are files that statements of ours may write.
+    `symbols` is a folder in which analysis.stacks looks for names of functions.
     With `whole` every view is there from the start, with its descriptions; without, a view is made when a statement
     first names it, which saves 0.7 s. The views over the timeline are empty until a query names one of them, or
     `need_timeline` is called.
@@ -101,8 +102,10 @@ class Engine:
         limits: Limits | None = None,
         writable: Sequence[Path] = (),
         whole: bool = True,
+        symbols: Path | None = None,
     ) -> None:
         self._whole = whole
+        self.symbols = symbols
         self._limits = limits = limits or Limits()
         names = [capture.path.resolve().name for capture in captures]
         self.captures = {
@@ -258,6 +261,13 @@ class Engine:
             if type(error) is RuntimeError and "interrupted" in str(error):
                 raise KeyboardInterrupt from None
             raise
+
+    def put(self, name: str, rows: pa.Table) -> None:
+        """Make a table of rows from Python."""
+        self._end_stream()
+        self._connection.register("rows_to_put", rows)
+        self.execute(f"CREATE OR REPLACE TABLE {quote(name)} AS FROM rows_to_put")
+        self._connection.unregister("rows_to_put")
 
     def _end_stream(self) -> None:
         if self._stream_open is not None:

@@ -1,10 +1,10 @@
-"""Groups mappings by what made them. Stacks read as module+offset, from what was mapped there at that time."""
+"""Groups mappings by what made them."""
 
 from __future__ import annotations
 
 from analysis.engine import Engine
 from analysis.options import By
-from analysis.scripts import run
+from analysis.stacks import name_stacks, with_stacks
 
 __all__ = ["KEYS", "PATH", "with_names"]
 
@@ -14,7 +14,8 @@ PATH = "if(inode = 0 AND path = '', '(anonymous memory)', path) AS path"
 KEYS = {
     By.FILE: f"{PATH}, dev, inode",
     By.STACK: (
-        "CASE WHEN stack IS NOT NULL THEN stack WHEN call_ns IS NULL THEN concat('(', cause, ', not made by a call)') "
+        "CASE WHEN stack_lines IS NOT NULL THEN array_to_string(stack_lines, ' < ') "
+        "WHEN call_ns IS NULL THEN concat('(', cause, ', not made by a call)') "
         "WHEN stack_id < 0 THEN '(the stack could not be taken)' ELSE '(no stack was recorded)' END AS stack"
     ),
     By.SIZE: "size_bytes AS each_bytes",
@@ -28,12 +29,8 @@ KEYS = {
 def with_names(engine: Engine, table: str, by: By) -> str:
     """A relation of a table's rows with the names that a grouping needs: of stacks, processes or threads."""
     if by is By.STACK:
-        engine.execute(
-            "CREATE OR REPLACE TABLE asked AS SELECT capture, space, stack_id, min(call_ns) AS at_ns "
-            f"FROM {table} WHERE stack_id >= 0 GROUP BY capture, space, stack_id"
-        )
-        run(engine, "stacks", "naming stacks")
-        return f"{table} LEFT JOIN named USING (capture, space, stack_id)"
+        name_stacks(engine, f"SELECT capture, space, stack_id, call_ns AS ts_ns FROM {table}")
+        return with_stacks(table, "call_ns")
     if by is By.PROCESS:
         return f"{table} LEFT JOIN (SELECT capture, pid, comm FROM processes) USING (capture, pid)"
     if by is By.THREAD:

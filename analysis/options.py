@@ -11,7 +11,7 @@ import typer
 
 __all__ = [
     "By", "CapturesArgument", "Certainty", "Class", "Format", "FormatOption", "FromOption", "MemoryOption",
-    "PidOption", "Severity", "ToOption", "parse_size",
+    "PidOption", "Severity", "SymbolsOption", "ToOption", "parse_size",
 ]  # fmt: skip
 
 
@@ -80,6 +80,17 @@ FromOption = Annotated[
 ]
 ToOption = Annotated[
     str | None, typer.Option("--to", metavar="TIME", help="Up to this time. Default: the end.", show_default=False)
+]
+SymbolsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--symbols",
+        metavar="DIR",
+        exists=True,
+        file_okay=False,
+        help="Look here for the functions of stacks: debug files, or any ELF files, found by their build ids.",
+        show_default=False,
+    ),
 ]
 
 _UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}

@@ -53,6 +53,8 @@ static __always_inline void count_loss(struct counter *c, u32 tgid)
 		c->first_lost_ns = now;
 	c->lost++;
 	c->last_lost_ns = now;
+	if (!tgid)
+		return;
 	n = losers.lookup(&tgid);
 	if (n)
 		(*n)++;
@@ -150,7 +152,7 @@ static __always_inline s32 user_stack(void *ctx)
 		c->attempted++;
 		/* -EEXIST: the bucket holds another stack; -ENOMEM: no bucket is free */
 		if (id == -17 || id == -12)
-			count_loss(c, bpf_get_current_pid_tgid() >> 32);
+			count_loss(c, 0); /* the record is there, and with it what was mapped */
 	}
 	return id;
 }

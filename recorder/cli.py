@@ -64,7 +64,13 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a capture 
 Duration = Annotated[
     float | None, typer.Option(parser=_duration, metavar="TIME", help="Stop after this long, such as 30s or 5m.")
 ]
-Stacks = Annotated[bool, typer.Option("--stacks/--no-stacks", help="Record the user stack of each call.")]
+Stacks = Annotated[
+    bool,
+    typer.Option(
+        "--stacks/--no-stacks",
+        help="Record the user stack of each call; at the end its functions' names, where files have them.",
+    ),
+]
 RingSize = Annotated[
     int,
     typer.Option(
@@ -203,7 +209,7 @@ def _record(
     status = _Status()
     try:
         with _failures_as(EXIT_RUN_FAILED if mode == "run" else 1):
-            recording = Recording(options, plan, child, status.progress, status.warn, status.compacting)
+            recording = Recording(options, plan, child, status.progress, status.warn, status.ending)
             outcome = recording.run()
     except BaseException:
         if child:
@@ -303,9 +309,9 @@ class _Status:
             parts.append(now.trouble)
         self._line("   ".join(parts))
 
-    def compacting(self, fraction: float) -> None:
+    def ending(self, what: str, fraction: float) -> None:
         if self._live:
-            self._line(f"compacting {fraction:4.0%}")
+            self._line(f"{what} {fraction:4.0%}")
 
     def warn(self, text: str) -> None:
         self._write(f"{_ERASE if self._shown else ''}record: warning: {text}\n")
@@ -356,7 +362,12 @@ def _tell(options: Any, outcome: Any) -> None:
         lines.append(f"  LOST {count:,} ({source}): {cause}" if count else f"  gap of unknown size ({source}): {cause}")
     if not outcome.losses:
         lines.append("  nothing lost")
+    if outcome.naming:
+        functions, files, nameless = outcome.naming.rows.num_rows, outcome.naming.files, outcome.naming.nameless
+        without = f"; {nameless} more gave no names" if nameless else ""
+        lines.append(f"  stacks pass through {functions:,} functions of {files} files{without}")
     cpu = f"{outcome.cpu_s:.2f} s of CPU, {outcome.compaction_cpu_s:.2f} s more to compact"
+    cpu += f", {outcome.naming_cpu_s:.2f} s to name frames" if outcome.naming else ""
     lines.append(f"  recorder used {cpu}, and {_bytes(outcome.max_rss_bytes)} of memory")
     lines.append(f"next: analyze summary {_shown(str(options.output))}")
     _say("\n".join(lines))

@@ -22,7 +22,10 @@ import pyarrow.compute as pc
 from recorder.procfs import device, read_maps
 from recorder.schema import TABLES, arrow_schema
 
-__all__ = ["FileMapping", "Image", "ImageReader", "Segment", "read_image"]
+__all__ = [
+    "FileMapping", "Image", "ImageReader", "Segment", "build_ids", "generation_of", "open_mapped", "open_regular",
+    "read_image",
+]  # fmt: skip
 
 PT_LOAD, PT_INTERP, PT_NOTE = 1, 3, 4
 NT_GNU_BUILD_ID = 3
@@ -117,12 +120,12 @@ def _read_image(source: int | bytes) -> Image | None:
         elf_type=elf_type,
         entry=entry,
         segments=tuple(segment for segment in segments if segment.type in (PT_LOAD, PT_INTERP)),
-        build_id=next((build_id for note in notes for build_id in _build_ids(source, note)), None),
+        build_id=next((build_id for note in notes for build_id in build_ids(source, note)), None),
     )
 
 
-def _build_ids(source: int | bytes, note: Segment) -> Iterator[bytes]:
-    """The GNU build ids in a PT_NOTE segment."""
+def build_ids(source: int | bytes, note: Segment) -> Iterator[bytes]:
+    """The GNU build ids in a PT_NOTE segment, or in the notes of a section described as one."""
     try:
         data = _pread(source, min(note.filesz, _NOTE_BYTES), note.offset)
     except (OSError, OverflowError):
@@ -161,13 +164,13 @@ class ImageReader:
             done = (*key, generation) in self._done if generation else key in self._done_any_generation
             if mapping.inode == 0 or done:
                 continue
-            fd = _open_mapped(mapping)
+            fd = open_mapped(mapping)
             if fd is None:
                 continue
             try:
                 ts = time.monotonic_ns()
                 image = read_image(fd)
-                generation = generation or _generation(fd) or 0
+                generation = generation or generation_of(fd) or 0
             finally:
                 os.close(fd)
             self._done.add((*key, generation))
@@ -191,7 +194,7 @@ class ImageReader:
         return pa.Table.from_pylist(rows, schema=arrow_schema(TABLES["images"]))
 
 
-def _open_mapped(mapping: FileMapping) -> int | None:
+def open_mapped(mapping: FileMapping) -> int | None:
     """An fd of the mapped file, None if it is out of reach.
 
     stat tells another device than the mapping on btrfs (a number per subvolume) and, before the
@@ -202,11 +205,11 @@ def _open_mapped(mapping: FileMapping) -> int | None:
     proc = b"/proc/%d" % pid
     rooted = [proc + b"/root" + path, path] if path.startswith(b"/") else []
     for name in (proc + b"/map_files/%x-%x" % (mapping.start, mapping.end), *rooted):
-        fd = _open_regular(name, mapping)
+        fd = open_regular(name, mapping)
         if fd is not None:
             return fd
     for start, end in _ranges(mapping):
-        fd = _open_regular(proc + b"/map_files/%x-%x" % (start, end), None)
+        fd = open_regular(proc + b"/map_files/%x-%x" % (start, end), None)
         if fd is not None:
             return fd
     return None
@@ -225,11 +228,11 @@ def _ranges(mapping: FileMapping) -> list[tuple[int, int]]:
     return list(zip(table["start"].to_pylist(), table["end"].to_pylist(), strict=True))[:1]
 
 
-def _open_regular(name: bytes, mapping: FileMapping | None) -> int | None:
+def open_regular(name: bytes, mapping: FileMapping | None, flags: int = 0) -> int | None:
     """Open a regular file, which must be the mapping's if one is given. What is at the name is
-    looked at before it is opened: opening a device can act on it."""
+    looked at before it is opened: opening a device can act on it. `flags`: O_NOFOLLOW, so that no link is."""
     try:
-        path_fd = os.open(name, os.O_PATH | os.O_CLOEXEC)
+        path_fd = os.open(name, os.O_PATH | os.O_CLOEXEC | flags)
     except (OSError, ValueError):  # ValueError: a zero byte in the path
         return None
     try:
@@ -243,13 +246,13 @@ def _open_regular(name: bytes, mapping: FileMapping | None) -> int | None:
         return None
     finally:
         os.close(path_fd)
-    if mapping and mapping.generation and _generation(fd) not in (None, mapping.generation):
+    if mapping and mapping.generation and generation_of(fd) not in (None, mapping.generation):
         os.close(fd)
         return None
     return fd
 
 
-def _generation(fd: int) -> int | None:
+def generation_of(fd: int) -> int | None:
     """The inode's generation, None where the file system does not tell."""
     try:
         return int.from_bytes(fcntl.ioctl(fd, _FS_IOC_GETVERSION, bytes(8))[:4], "little")

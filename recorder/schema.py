@@ -359,6 +359,21 @@ TABLES: dict[str, Table] = {
             ),
         ),
         Table(
+            "symbols", "a function that recorded stacks pass through", "ts_ns",
+            (
+                _ts(what="when its name was read, at the end of the recording"),
+                Column("dev", U32, "", f"{_DEV}; 0 for code without a file"),
+                Column("inode", U64, "", "inode number, 0 for code without a file"),
+                Column("generation", U32, "", "inode generation, as in images"),
+                Column("pid", U32, "", "code without a file: the process that made it", optional=True),
+                Column("build_id", pa.binary(), "bytes", "build id of the file; its names are read only from a file that has it", "U", optional=True, encoding="plain"),
+                Column("address", U64, "address", "first byte: the ELF virtual address; of code without a file the address in the process", "U", encoding="split"),
+                Column("size_bytes", U64, "bytes", "length; of a function that tells none, up to the next one", "U"),
+                Column("name", BYTES, "bytes", "name as the compiler wrote it, of C++ and Rust not demangled", "U"),
+                Column("source", TEXT, "", "where it was read: file, debug file (of /usr/lib/debug), or perf map (/tmp/perf-PID.map, as it was at the end)"),
+            ),
+        ),
+        Table(
             "losses", "a gap: records that were attempted and not stored", "from_ns",
             (
                 Column("source", TEXT, "", "where: a BPF ring (calls, files, tasks, faults), sideband, stacks, or writer"),

@@ -22,6 +22,7 @@ from recorder import procfs
 from recorder.btf import Btf, cflags
 from recorder.followup import FollowUp
 from recorder.launch import FORWARDED, Child
+from recorder.naming import LIMIT_S, Naming
 from recorder.observer import PATIENCE_S, Observer
 from recorder.perfring import PerfRings
 from recorder.plan import Probe, private_tracefs
@@ -82,6 +83,8 @@ class Outcome:
     losses: dict[tuple[str, str], int] = field(default_factory=dict)
     wall_s: float = 0.0
     cpu_s: float = 0.0
+    naming: Naming | None = None
+    naming_cpu_s: float = 0.0
     compaction_cpu_s: float = 0.0
     max_rss_bytes: int = 0
     stored_bytes: int = 0
@@ -93,7 +96,7 @@ class Recording:
 
     `plan` is what the machine was found to give, for the manifest; `child` the held command of
     `run`. `on_progress` is called a few times a second, `on_warning` for what the user should know
-    at once.
+    at once, `on_ending` with what is done after the recording, and which part of it.
     """
 
     def __init__(
@@ -103,13 +106,13 @@ class Recording:
         child: Child | None,
         on_progress: Callable[[Progress], None],
         on_warning: Callable[[str], None],
-        on_compacting: Callable[[float], None],
+        on_ending: Callable[[str, float], None],
     ) -> None:
         self.options = options
         self._child = child
         self._on_progress = on_progress
         self._on_warning = on_warning
-        self._on_compacting = on_compacting
+        self._on_ending = on_ending
         self._started_ns = time.monotonic_ns()
         self._probes = Probes(
             cflags(Btf()),
@@ -147,7 +150,7 @@ class Recording:
         self._lost_untold = 0
         self._stop = threading.Event()
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._cpu_before_s = self._cpu_recording_s = 0.0
+        self._cpu_before_s = self._cpu_recording_s = self._naming_cpu_s = 0.0
 
     # -- setting up -------------------------------------------------------------------------
 
@@ -387,7 +390,9 @@ class Recording:
         try:
             self._writer.finish()
             self._cpu_recording_s = self._cpu_s()
-            self._store.compact(self._on_compacting)
+            if self.options.stacks:
+                outcome.naming = self._name_frames()
+            self._store.compact(lambda part: self._on_ending("compacting", part))
         except Exception as error:
             trouble = str(error)
         trouble = trouble or self._writer.trouble
@@ -403,11 +408,25 @@ class Recording:
         outcome.totals = facts["totals"]
         outcome.losses = dict(self._writer.totals.causes)
         outcome.cpu_s = facts["recorder"]["cpu_s"]
+        outcome.naming_cpu_s = facts["recorder"]["naming_cpu_s"]
         outcome.compaction_cpu_s = facts["recorder"]["compaction_cpu_s"]
         outcome.max_rss_bytes = facts["recorder"]["max_rss_bytes"]
         outcome.stored_bytes = self._store.stored_bytes
         self._perf.close()
         self._probes.close()
+
+    def _name_frames(self) -> Naming:
+        naming = Naming(self._store)
+        naming.run(lambda part: self._on_ending("naming the frames of stacks", part))
+        self._naming_cpu_s = self._cpu_s() - self._cpu_recording_s
+        self._store.append("symbols", naming.rows)
+        self._writer.totals.stored["symbols"] = naming.rows.num_rows
+        self._store.commit(**self._facts())
+        if naming.stopped:
+            self._on_warning(
+                f"frames were named for {LIMIT_S:.0f} s and not to the end; `analyze --symbols` can add names later"
+            )
+        return naming
 
     def _account(self) -> None:
         """Compare what the programs attempted with what was drained and lost; a difference is a loss."""
@@ -444,7 +463,10 @@ class Recording:
             "missed_readings": self._observer.missed_readings,
             "recorder": {
                 "cpu_s": self._cpu_recording_s or self._cpu_s(),
-                "compaction_cpu_s": round(self._cpu_s() - self._cpu_recording_s, 3) if self._cpu_recording_s else 0.0,
+                "naming_cpu_s": round(self._naming_cpu_s, 3),
+                "compaction_cpu_s": round(self._cpu_s() - self._cpu_recording_s - self._naming_cpu_s, 3)
+                if self._cpu_recording_s
+                else 0.0,
                 "max_rss_bytes": usage.ru_maxrss * 1024,
                 "wall_s": round((time.monotonic_ns() - self._started_ns) / 1e9, 3),
             },

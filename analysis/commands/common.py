@@ -29,13 +29,21 @@ _OTHER_UNITS = {
 
 
 def open_engine(
-    paths: Sequence[Path], limits: Limits | None = None, *, whole: bool = False, quiet: bool = False
+    paths: Sequence[Path],
+    limits: Limits | None = None,
+    *,
+    whole: bool = False,
+    quiet: bool = False,
+    symbols: Path | None = None,
 ) -> Engine:
-    """Open captures for queries; unless `quiet`, standard error says what is missing from them. `whole`: see Engine."""
+    """Open captures for queries; unless `quiet`, standard error says what is missing from them.
+
+    `whole`, `symbols`: see Engine.
+    """
     captures = open_captures(paths)
     for capture in [] if quiet else captures:
         warn(capture)
-    return Engine(captures, limits, whole=whole)
+    return Engine(captures, limits, whole=whole, symbols=symbols)
 
 
 def warn(capture: Capture) -> None:

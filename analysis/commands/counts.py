@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from analysis.errors import UsageError
-from analysis.options import By, CapturesArgument, Format, FormatOption, MemoryOption, PidOption
+from analysis.options import By, CapturesArgument, Format, FormatOption, MemoryOption, PidOption, SymbolsOption
 
 __all__ = ["counts"]
 
@@ -29,6 +29,7 @@ def counts(
     ] = None,
     format: FormatOption = Format.TABLE,
     memory: MemoryOption = None,
+    symbols: SymbolsOption = None,
 ) -> None:
     """Count the VMAs of each address space against vm.max_map_count, and forecast when it is reached.
 
@@ -54,7 +55,7 @@ def counts(
         raise UsageError(f"VMAs cannot be grouped by: {by}", f"one of: {', '.join(_GROUPS)}")
     every_ns = counting.step_ns(every) if every is not None else None
     table = format is Format.TABLE
-    with open_engine(captures, Limits(memory)) as engine:
+    with open_engine(captures, Limits(memory), symbols=symbols) as engine:
         counting.count(engine, pid)
         if every_ns is not None:
             sql = counting.series(engine, every_ns, table)

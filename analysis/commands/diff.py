@@ -16,6 +16,7 @@ from analysis.options import (
     FromOption,
     MemoryOption,
     PidOption,
+    SymbolsOption,
     ToOption,
 )
 
@@ -44,6 +45,7 @@ def diff(
     ] = None,
     format: FormatOption = Format.TABLE,
     memory: MemoryOption = None,
+    symbols: SymbolsOption = None,
 ) -> None:
     """Sort mappings by whether they were created and freed inside a window of time.
 
@@ -58,7 +60,8 @@ def diff(
     is left of it in that class. The rule in SQL: `analyze schema mappings`.
 
     A stack is that of the call which created the mapping (`record --stacks`), the innermost frame first, each as
-    module+offset in the file that was mapped there at that time.
+    function+offset (file), or as file+offset where the function is not known, from what was mapped there at that time.
+    --symbols looks for those functions in debug files. Names are as the compiler wrote them: c++filt reads them.
     """
     from analysis import filters
     from analysis.commands.common import again, has_stacks, next_command, open_engine, style
@@ -68,7 +71,7 @@ def diff(
 
     table = format is Format.TABLE
     chosen = classes or ([Class.AIFO] if table else list(Class))
-    with open_engine(captures, Limits(memory)) as engine:
+    with open_engine(captures, Limits(memory), symbols=symbols) as engine:
         compare(engine, filters.windows(engine, since, until), pid)
         count = group(engine, by, chosen, table)
         if table:

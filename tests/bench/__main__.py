@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -31,6 +32,7 @@ from tests.bench.tracers import (
     Workload,
     adopt_orphans,
     available,
+    naming,
     start_and_end,
 )
 
@@ -86,6 +88,17 @@ class Bench:
             rows.append({"workload": name, **_flood(tracer.run(workload, self.scratch))})
         return rows
 
+    def namings(self) -> list[dict[str, Any]]:
+        """What it takes to name the frames of stacks when a recording ends."""
+        programs = 1000 // self.fewer
+        loop = f"i=0; while [ $i -lt {programs} ]; do /bin/true; i=$((i+1)); done"
+        cases = [(f"{programs:,} short programs", ["sh", "-c", loop])]
+        if not self.quick:
+            cases.append(("python", [sys.executable, "-c", "import asyncio, email, json, sqlite3, xml.dom"]))
+            cases += [("java -version", ["java", "-version"])] if shutil.which("java") else []
+        say("naming frames")
+        return [{"workload": name, **naming(command, self.scratch)} for name, command in cases]
+
     def times(self) -> dict[str, float]:
         """Seconds (medians) a recording of nothing takes to begin, to end, and to let go of the kernel."""
         say("start and end")
@@ -140,6 +153,15 @@ _COST_COLUMNS: tuple[Column, ...] = (
     ("other_added_ns", "added ns", "{:+,.0f}"),
     ("disk_bytes_per_call", "bytes/call", "{:,.1f}"),
 )
+_NAMING_COLUMNS: tuple[Column, ...] = (
+    ("workload", "frames named at the end", "{}"),
+    ("rows", "rows", "{:,}"),
+    ("stacks", "stacks", "{:,}"),
+    ("functions", "functions", "{:,}"),
+    ("files", "files", "{}"),
+    ("cpu_s", "CPU s", "{:.2f}"),
+    ("bytes", "bytes", "{:,}"),
+)
 _FLOOD_COLUMNS: tuple[Column, ...] = (
     ("workload", "workload, as fast as it can", "{}"),
     ("calls_per_s", "calls/s", "{:,.0f}"),
@@ -173,6 +195,7 @@ def main() -> None:
             "machine": machine(),
             "costs": bench.costs(),
             "floods": bench.floods(),
+            "namings": bench.namings(),
             "times": bench.times(),
         }
     say(f"took {time.monotonic() - began:.0f} s")
@@ -181,6 +204,7 @@ def main() -> None:
     print(figures["machine"], end="\n\n")
     print(table(_COST_COLUMNS, figures["costs"]), end="\n\n")
     print(table(_FLOOD_COLUMNS, figures["floods"]), end="\n\n")
+    print(table(_NAMING_COLUMNS, figures["namings"]), end="\n\n")
     print(
         "first event after {first_event_s:.2f} s, end {end_s:.2f} s after the last one, "
         "probes off {probes_off_s:.2f} s later".format(**figures["times"])

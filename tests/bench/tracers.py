@@ -28,6 +28,7 @@ __all__ = [
     "Workload",
     "adopt_orphans",
     "available",
+    "naming",
     "reap",
     "start_and_end",
 ]
@@ -217,6 +218,23 @@ def start_and_end(scratch: Path) -> tuple[float, float, float]:
     times = Capture(path).table("syscalls")["ts_exit_ns"].to_pylist()
     shutil.rmtree(path)
     return (min(times) - before) / 1e9, (after - max(times)) / 1e9, (off - after) / 1e9
+
+
+def naming(command: list[str], scratch: Path) -> dict[str, float]:
+    """What it takes to name the frames when a recording with `--stacks` of this command ends."""
+    path = scratch / "named"
+    _output([*RECORD, "run", "-o", str(path), "--stacks", "--", *command])
+    capture = Capture(path)
+    symbols = capture.table("symbols")
+    shutil.rmtree(path)
+    return {
+        "rows": sum(file["rows"] for file in capture.manifest["files"]),
+        "stacks": capture.manifest["totals"]["stacks"]["stored"],
+        "functions": symbols.num_rows,
+        "files": len(set(zip(symbols["dev"].to_pylist(), symbols["inode"].to_pylist(), strict=True))),
+        "cpu_s": capture.manifest["recorder"]["naming_cpu_s"],
+        "bytes": sum(file["bytes"] for file in capture.manifest["files"] if file["table"] == "symbols"),
+    }
 
 
 def available(tracer: Tracer) -> bool:

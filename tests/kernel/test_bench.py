@@ -21,6 +21,8 @@ def test_the_benchmark_measures_every_tracer_that_is_installed(tmp_path: Path) -
     (flood,) = figures["floods"]
     assert flood["records_per_s"] > flood["calls_per_s"] > 0
     assert flood["reader_us_per_record"] > 0
+    (named,) = figures["namings"]
+    assert min(named[key] for key in ("stacks", "functions", "files", "cpu_s", "bytes")) > 0
     assert min(figures["times"].values()) > 0
     assert done.stdout.count("\n") > len(costs), "the table is on standard output"
 
