@@ -10,14 +10,15 @@ import contextlib
 import itertools
 import queue
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recorder.elf import FileMapping, ImageReader
 from recorder.freeze import frozen
-from recorder.procfs import read_maps
+from recorder.procfs import alive_tasks, read_maps
 
 __all__ = ["Observer"]
 
@@ -35,19 +36,32 @@ class Observer(threading.Thread):
     def __init__(self, *, freeze: bool = False) -> None:
         super().__init__(name="observer", daemon=True)
         self._freeze = freeze
-        self._requests: queue.Queue[tuple[int, str] | list[FileMapping] | None] = queue.Queue()
+        # (0 what cannot wait or 1 the rest, a number that keeps the order, what to do; None: end)
+        self._requests: queue.PriorityQueue[tuple[int, int, Callable[[], None] | None]] = queue.PriorityQueue()
+        self._numbers = itertools.count()
         self._results: queue.SimpleQueue[tuple[str, pa.Table]] = queue.SimpleQueue()
         self._readings = itertools.count(1)
         self._images = ImageReader()
         self.missed_readings = 0
 
-    def read_maps(self, pids: Iterable[int], reason: str) -> None:
+    def read_maps(self, pids: Iterable[int], reason: str, *, urgent: bool = False) -> None:
+        """Read the maps of processes; `urgent`: before anything else that was asked for."""
         for pid in pids:
-            self._requests.put((pid, reason))
+            self._ask(partial(self._maps, pid, reason), urgent=urgent)
 
     def read_images(self, mappings: list[FileMapping]) -> None:
         if mappings:
-            self._requests.put(mappings)
+            self._ask(partial(self._images_of, mappings))
+
+    def read_tasks(self, pids: Iterable[int]) -> None:
+        self._ask(lambda: self._results.put(("tasks", alive_tasks(pids))))
+
+    def forget_images(self) -> None:
+        """Images asked for from now on are read even if they were before."""
+        self._ask(self._images.forget)
+
+    def _ask(self, what: Callable[[], None] | None, *, urgent: bool = False) -> None:
+        self._requests.put((0 if urgent else 1, next(self._numbers), what))
 
     @property
     def idle(self) -> bool:
@@ -61,18 +75,18 @@ class Observer(threading.Thread):
 
     def finish(self) -> None:
         """End the thread. A file system that does not answer (FUSE, NFS) must not keep the recording from ending."""
-        self._requests.put(None)
+        self._ask(None)
         self.join(PATIENCE_S)
 
     def run(self) -> None:
-        while (request := self._requests.get()) is not None:
-            if isinstance(request, tuple):
-                self._maps(*request)
-            else:
-                images = self._images.read(request)
-                if images.num_rows:
-                    self._results.put(("images", images))
+        while (do := self._requests.get()[2]) is not None:
+            do()
             self._requests.task_done()
+
+    def _images_of(self, mappings: list[FileMapping]) -> None:
+        images = self._images.read(mappings)
+        if images.num_rows:
+            self._results.put(("images", images))
 
     def _maps(self, pid: int, reason: str) -> None:
         with frozen(pid) if self._freeze else contextlib.nullcontext():
