@@ -29,7 +29,7 @@ __all__ = [
     "segment_over",
 ]
 
-LEAST_DISK_BYTES = 32 << 20
+LEAST_DISK_BYTES = 16 << 20
 """Of --max-disk: a window's share of less would be filled by the readings of a larger host's maps alone."""
 
 _SEGMENTS = 8  # in a window: what is kept beyond it is at most one in so many
