@@ -359,8 +359,9 @@ def _mapping(fields: dict[str, Any], name: str) -> dict[str, Any]:
 def _incident(fields: dict[str, Any]) -> Incident | None:
     if not fields:
         return None
-    numbers = {name: _number(fields, name) for name in ("ts_ns", "pid", "tid", "more", "held_back")}
-    return Incident(**{name: _text(fields, name) for name in ("trigger", "table", "comm")}, **numbers)
+    values: dict[str, Any] = {name: _text(fields, name) for name in ("trigger", "table", "comm")}
+    values |= {name: _number(fields, name) for name in ("ts_ns", "pid", "tid", "more", "held_back")}
+    return Incident(**values)
 
 
 def _seconds(flight: dict[str, Any]) -> float | None:

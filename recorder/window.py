@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recorder.flight import LEAST_DISK_BYTES, Flight, Incident, expired
+from recorder.flight import Flight, Incident, expired
 from recorder.manifest import MANIFEST, render
 from recorder.store import RESERVE_BYTES, SMALL_FILES, Directory, Store, StoredFile, StoreError
 
@@ -29,7 +29,7 @@ INCIDENTS = "incidents"
 _NAME = re.compile(r"(\d{4,})-[a-z]+-\d+")
 _TEMPORARY = re.compile(r"\.\d{4,}-[a-z]+-\d+\.tmp")
 _BLOCK_BYTES = 4096
-_LEAST_LIMIT_BYTES = LEAST_DISK_BYTES // 8
+_LEAST_SHARE = 16  # an incident must leave the window one part in so many
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,8 @@ class Window(Store):
 
         It appears whole, under its name, or not at all. Raises StoreError when it cannot be written.
         """
-        if self.limit_bytes - sum(self._own_bytes(f) for f in self._listed()) // 2 < _LEAST_LIMIT_BYTES:
+        left = self.limit_bytes - sum(map(self._own_bytes, self._listed())) // 2
+        if left < self._flight.max_disk_bytes // _LEAST_SHARE:
             self.no_room += 1
             return None
         name = f"{self._last + 1:04}-{incident.name}"
