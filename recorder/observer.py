@@ -18,12 +18,13 @@ import pyarrow.compute as pc
 
 from recorder.elf import FileMapping, ImageReader
 from recorder.freeze import frozen
-from recorder.procfs import alive_tasks, read_maps
+from recorder.procfs import alive_tasks, maps_table, read_text
 
 __all__ = ["Observer"]
 
 
 PATIENCE_S = 5.0
+_AT_ONCE = 16  # readings parsed together; what is urgent waits for them
 
 
 class Observer(threading.Thread):
@@ -46,8 +47,9 @@ class Observer(threading.Thread):
 
     def read_maps(self, pids: Iterable[int], reason: str, *, urgent: bool = False) -> None:
         """Read the maps of processes; `urgent`: before anything else that was asked for."""
-        for pid in pids:
-            self._ask(partial(self._maps, pid, reason), urgent=urgent)
+        pids = list(pids)
+        for first in range(0, len(pids), _AT_ONCE):
+            self._ask(partial(self._maps, pids[first : first + _AT_ONCE], reason), urgent=urgent)
 
     def read_images(self, mappings: list[FileMapping]) -> None:
         if mappings:
@@ -88,15 +90,15 @@ class Observer(threading.Thread):
         if images.num_rows:
             self._results.put(("images", images))
 
-    def _maps(self, pid: int, reason: str) -> None:
-        with frozen(pid) if self._freeze else contextlib.nullcontext():
-            try:
-                maps = read_maps(pid, next(self._readings), reason)
-            except PermissionError:
-                maps = None
-        if maps is None:
-            self.missed_readings += 1
-        elif maps.num_rows:
+    def _maps(self, pids: list[int], reason: str) -> None:
+        found = []
+        for pid in pids:
+            with frozen(pid) if self._freeze else contextlib.nullcontext(), contextlib.suppress(PermissionError):
+                found.append(read_text(pid, next(self._readings), reason))
+        readings = [reading for reading in found if reading is not None]
+        self.missed_readings += len(pids) - len(readings)
+        if readings:
+            maps = maps_table(readings)
             self._results.put(("maps", maps))
             self.read_images(executables(maps))
 

@@ -104,7 +104,7 @@ def flown(tmp_path_factory: pytest.TempPathFactory) -> Flown:
     victim = subprocess.Popen([build("victim"), file], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert victim.stdin and victim.stdout
     mapped = int(victim.stdout.readline().split()[1], 16)
-    options = ("--keep", f"{KEEP_S}s", "--trigger", "sigbus,sigsegv,enomem", "--after", "500ms")
+    options = ("--keep", f"{KEEP_S}s", "--trigger", "sigbus,sigsegv,enomem", "--after", "500ms", "--stacks")
     with flight(path, "attach", os.getpid(), victim.pid, *options) as recorder:
         started = manifest(path)["started_ns"]
         until(lambda: manifest(path)["started_ns"] > started)  # the first reading of the victim is gone
@@ -211,6 +211,14 @@ def test_what_is_older_than_the_window_is_gone(flown: Flown) -> None:
     [verdict] = checked(flown.path)
     assert verdict["wrong"] == 0
     assert verdict["exact"] > 0
+
+
+def test_stacks_are_told_again_in_every_segment(flown: Flown) -> None:
+    for capture in (Capture(flown.path), Capture(flown.incidents[0])):
+        told = capture.table("stacks")["stack_id"].to_pylist()
+        named = {row["stack_id"] for name in ("syscalls", "files", "faults") for row in capture.rows(name)}
+        assert {number for number in named if number >= 0} == set(told)
+        assert len(named) > 10
 
 
 def test_what_is_said_names_the_next_command(flown: Flown) -> None:
