@@ -157,7 +157,8 @@ def _flight(summary: Summary) -> Iterator[tuple[str, str]]:
         more = f", and {incident.more} more until the end" if incident.more else ""
         held = f"; {incident.held_back} held back since the incident before" if incident.held_back else ""
         when = relative(incident.ts_ns, manifest.clock, 6)
-        yield "trigger", f"{incident.trigger} in process {incident.pid} ({incident.comm}) at {when}{more}{held}"
+        who = f"in process {incident.pid} ({incident.comm})" if incident.table else f"by process {incident.pid}"
+        yield "trigger", f"{incident.trigger} {who} at {when}{more}{held}"
     if manifest.keep_s is not None:
         count = len(manifest.incidents)
         names = f": incidents/{', '.join(manifest.incidents[-3:])}" if count else ""

@@ -188,7 +188,7 @@ def host(
     """Record every process of the machine until you press Ctrl-C.
 
     As a flight recorder, with --keep 5m --trigger sigbus,sigsegv,enomem, it runs for as long as you like on a bounded
-    disk, and keeps the minutes before each of these as a capture of their own.
+    disk, and keeps the minutes before each of these as a capture of their own. SIGUSR1 has it keep them now.
     """
     flight = keep, trigger, after, max_disk
     _record("host", output, overwrite, duration, stacks, ring_size, memory, checkpoint_every, freeze, flight)
@@ -387,11 +387,12 @@ class _Status:
     def incident(self, incident: Any, frozen: Any) -> None:
         first = incident.first
         more = f" and {incident.more} more" if incident.more else ""
+        who = f"in process {first.pid} ({first.comm})" if first.table else f"by process {first.pid}"
         self._tell(
-            f"{first.trigger} in process {first.pid} ({first.comm}){more}: the last "
+            f"{first.trigger} {who}{more}: the last "
             f"{_seconds((frozen.to_ns - frozen.from_ns) / 1e9)} are kept in {frozen.directory} "
             f"({_bytes(frozen.size_bytes)})",
-            f"next: analyze why {shlex.quote(str(frozen.directory))}",
+            f"next: analyze {'why' if first.table else 'summary'} {shlex.quote(str(frozen.directory))}",
         )
 
     def _tell(self, *lines: str) -> None:

@@ -80,7 +80,10 @@ class Flight:
 
 @dataclass(frozen=True)
 class Firing:
-    """A record that fired a trigger: `table` and `ts_ns` (its time there) and `tid` name its row."""
+    """A record that fired a trigger: `table` and `ts_ns` (its time there) and `tid` name its row.
+
+    Trigger `asked` is none of the table's: process `pid` asked for it by a signal.
+    """
 
     trigger: str
     table: str
@@ -172,16 +175,23 @@ class Watch:
             return left - 1
         return left
 
+    def ask(self, pid: int, now_ns: int) -> None:
+        """Begin an incident without a trigger, and without waiting."""
+        if self.open is None:
+            self.open = Incident(Firing("asked", "", now_ns, pid, pid, ""), now_ns, 0)
+
     def close(self, now_ns: int) -> Incident | None:
         """The incident whose time is over, to be frozen; its cause is held back from now on."""
         incident = self.open
         if incident is not None:
+            self.open = None
+            if not incident.first.table:
+                return incident
             key = (incident.first.trigger, incident.first.comm)
             cause = self._causes.setdefault(key, _Cause())
             cause.until_ns = now_ns + (self._keep_ns << cause.incidents)
             cause.incidents += 1
             cause.held_back = 0
-            self.open = None
         return incident
 
 

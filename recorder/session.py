@@ -20,13 +20,13 @@ import numpy as np
 
 from recorder import procfs
 from recorder.btf import Btf, cflags
-from recorder.flight import Flight, Incident, Watch, segment_over
+from recorder.flight import TRIGGERS, Flight, Incident, Watch, segment_over
 from recorder.followup import FollowUp
 from recorder.launch import FORWARDED, Child
 from recorder.observer import PATIENCE_S, Observer
 from recorder.perfring import PerfRings
 from recorder.plan import Probe, private_tracefs
-from recorder.probes import SOURCES, Probes, RingSizes
+from recorder.probes import SOURCES, ProbeError, Probes, RingSizes
 from recorder.resync import Resync
 from recorder.ring import Columns
 from recorder.store import Store, StoreError
@@ -134,6 +134,7 @@ class Recording:
         self._probes.attach()
         # last, so that whatever fails before it leaves nothing on the disk
         try:
+            self._check_triggers()
             self._store, self._window = self._open_store(plan)
         except BaseException:
             self._probes.close()  # else the end of this process takes seconds
@@ -154,8 +155,10 @@ class Recording:
         self._handed_over = time.monotonic()
         self._sideband_records = 0
         self._drained = dict.fromkeys(self._probes.rings, 0)
-        self._segment_ns = self._started_ns
+        self._segment, self._segment_ns = 0, self._started_ns  # the newest, and when it began
+        self._due_ns: int | None = None  # since when it is to end
         self._ripe_ns: int | None = None  # when the last reading of an incident was there
+        self._asked_by: int | None = None  # process that sent SIGUSR1: freeze now
         self._said_short = self._said_full = False
         self._looked_ns = 0  # when the rings were last looked at
         self._stopped_ns: int | None = None  # when recording ended
@@ -166,6 +169,12 @@ class Recording:
         self._cpu_before_s = self._cpu_recording_s = 0.0
 
     # -- setting up -------------------------------------------------------------------------
+
+    def _check_triggers(self) -> None:
+        flight = self.options.flight
+        off = [probe for probe in self._probes.outcome if probe.name == "raw:signal_generate" and not probe.on]
+        if off and flight and any(TRIGGERS[name].ring == "faults" for name in flight.triggers):
+            raise ProbeError(f"faults cannot be a trigger here: {off[0].why}", "run: record doctor")
 
     def _open_store(self, plan: list[Probe]) -> tuple[Store, Window | None]:
         options = self.options
@@ -303,7 +312,9 @@ class Recording:
     def _take_signals(self) -> None:
         while True:
             info = signal.sigwaitinfo(FORWARDED)
-            if not self._child:
+            if info.si_signo == signal.SIGUSR1 and self._watch and not self._child:
+                self._asked_by = info.si_pid
+            elif not self._child:
                 self._stop.set()
                 os.eventfd_write(self._stop_fd, 1)
             elif info.si_code != _SI_KERNEL:  # a terminal's Ctrl-C reaches the command by itself
@@ -391,6 +402,9 @@ class Recording:
     def _fly(self, window: Window, watch: Watch) -> None:
         """After each look at the rings: whether an incident is to be frozen, and whether a segment is to end."""
         now = time.monotonic_ns()
+        if self._asked_by is not None:
+            watch.ask(self._asked_by, now)
+            self._asked_by = None
         if watch.open and now >= watch.open.until_ns:
             # what those readings are held against must be drained too, so one more look
             if self._ripe_ns is None:
@@ -400,8 +414,13 @@ class Recording:
                 self._freeze(window, watch)
             elif self._observer.idle:
                 self._ripe_ns = min(self._ripe_ns, now)
-        if segment_over(now - self._segment_ns, window.segment_bytes, self._keep_ns, window.limit_bytes):
-            self._begin_segment(window)
+        # the writer may not have come to the newest segment yet
+        size_bytes = window.segment_bytes if window.segment == self._segment else 0
+        if segment_over(now - self._segment_ns, size_bytes, self._keep_ns, window.limit_bytes):
+            self._due_ns = self._due_ns or now
+            # readings of the segment before come first, but a file system that does not answer is not waited for
+            if self._observer.idle or now - self._due_ns > PATIENCE_S * 1e9:
+                self._begin_segment(window)
         if window.shortened and not self._said_short:
             kept = (now - window.from_ns) / 1e9
             self._on_warning(f"the window is shorter than --keep, now {kept:.1f} s: more does not fit under --max-disk")
@@ -414,6 +433,8 @@ class Recording:
     def _begin_segment(self, window: Window) -> None:
         """From here on the capture can be understood without what was recorded before."""
         self._hand_over()
+        self._segment += 1
+        self._due_ns = None
         begins_ns = self._segment_ns = time.monotonic_ns()
         monotonic_ns, realtime_ns = _clocks()
 

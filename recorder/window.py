@@ -108,8 +108,11 @@ class Window(Store):
         self._segment += 1
         self._fields |= fields
         self._begins.append(from_ns)
-        there = set(os.listdir(self._incidents.fd))
-        self._frozen = {name: frozen for name, frozen in self._frozen.items() if name in there}
+        with contextlib.suppress(OSError):  # incidents can have been moved away, one by one or all
+            incidents, self._incidents = self._incidents, self._root.child(INCIDENTS)
+            incidents.close()
+            there = set(os.listdir(self._incidents.fd))
+            self._frozen = {name: frozen for name, frozen in self._frozen.items() if name in there}
         self._count_kept()
 
     @property

@@ -185,11 +185,14 @@ class Writer(threading.Thread):
                 if batch.first:
                     batch.first()
                 self._store_batch(batch)
+            except Exception as error:
+                self.failure = error
+                self._lose_whole(batch, f"the recorder failed: {error}")
+            try:
                 if batch.then:
                     batch.then()
             except Exception as error:
                 self.failure = error
-                self._lose_whole(batch, f"the recorder failed: {error}")
             with self._lock:
                 self._queued_bytes -= batch.nbytes
             self.pool.put_all(batch.rings)

@@ -124,6 +124,8 @@ def flown(tmp_path_factory: pytest.TempPathFactory) -> Flown:
         )  # fmt: skip
         refused.wait()
         until(lambda: len(incidents(path)) == 2)
+        recorder.send_signal(signal.SIGUSR1)
+        until(lambda: len(incidents(path)) == 3)
         again = subprocess.run([sys.executable, "-c", "import ctypes; ctypes.string_at(16)"], check=False)
         assert again.returncode == -signal.SIGSEGV
         recorder.send_signal(signal.SIGTERM)
@@ -172,7 +174,7 @@ def test_a_summary_says_what_happened(flown: Flown) -> None:
     assert f"trigger   sigbus in process {flown.victim} (victim) at +" in text
     assert "do not add up" not in text
     text = analyze("summary", flown.path).stdout
-    assert f"window    the last {KEEP_S} s were to be kept; 2 incidents: incidents/0001-sigbus" in text
+    assert f"window    the last {KEEP_S} s were to be kept; 3 incidents: incidents/0001-sigbus" in text
     assert "attempted = stored + lost + expired" in text
     assert "do not add up" not in text
 
@@ -184,13 +186,22 @@ def test_triggers_close_together_are_one_incident_and_the_same_again_is_held_bac
     refused = [row for row in incident.rows("syscalls", pid=flown.refused) if row["errno"] == 12]
     assert [row["size"] for row in refused] == [1 << 32]
     assert incident.manifest["incident"]["more"] >= 1
-    assert len(flown.incidents) == 2
+    assert len(flown.incidents) == 3
     last = manifest(flown.path)
     assert last["flight"]["held_back"] >= 1
     assert last["incidents"] == [path.name for path in flown.incidents]
     # recording went on without a gap, also of what was held back
     faults = last["totals"]["faults"]
     assert (faults["attempted"], faults["lost"]) == (3, 0)
+
+
+def test_the_window_is_frozen_when_asked_to(flown: Flown) -> None:
+    incident = Capture(flown.incidents[2])
+    assert incident.path.name == f"0003-asked-{os.getpid()}"
+    assert incident.manifest["incident"]["trigger"] == "asked"
+    assert len(incident.rows("faults", signal="SIGSEGV")) == 1
+    assert f"record: asked by process {os.getpid()}: the last " in flown.said
+    assert f"record: next: analyze summary {incident.path}" in flown.said
 
 
 def test_what_is_older_than_the_window_is_gone(flown: Flown) -> None:

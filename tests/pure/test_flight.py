@@ -131,6 +131,14 @@ def test_another_cause_is_not_held_back() -> None:
     assert look(watching, "faults", fault(SIGBUS, 7, b"service")) == {7}
 
 
+def test_who_asks_is_not_held_back() -> None:
+    watching = watch()
+    for at in (5, 6):
+        watching.ask(99, at)
+        incident = watching.close(at)
+        assert incident and (incident.name, incident.until_ns) == ("asked-99", at)
+
+
 def test_a_storm_reads_the_maps_of_a_few() -> None:
     watching = watch("sigsegv")
     assert len(look(watching, "faults", *(fault(SIGSEGV, pid, b"x") for pid in range(1, 1000)))) == 16
