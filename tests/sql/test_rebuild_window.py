@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.capture import open_captures
+from analysis.checks import compare
 from analysis.engine import Engine
 from analysis.rebuild import Rebuild
 from tests.sql.test_rebuild_files import PROGRAM, SEGMENT, call, line, task, vma
@@ -117,3 +118,20 @@ def test_what_is_read_during_an_exec_is_not_told(tmp_path: Path) -> None:
     )
     assert told == []
     assert standing == [(0x300, 0x302)]
+
+
+def test_a_reading_judges_what_was_all_drained_before_it(tmp_path: Path) -> None:
+    """The reading at a trigger is held against the rebuild, not told to it; one after the end is neither."""
+    maps = flat(
+        [
+            reading(1, 10, (0x10, 1)),
+            reading(2, 50, (0x10, 1), (0x20, 1), reason="trigger"),
+            reading(3, 90, (0x10, 1), reason="trigger"),
+            reading(4, 99, (0x30, 1), reason="checkpoint"),
+        ]
+    )
+    tables = {"tasks": [alive(5)], "vmas": [vma(40, 0x20, 1), vma(97, 0x30, 1)], "maps": maps}
+    build_capture(tmp_path / "capture", tables, ended_ns=START_NS + 98)
+    with Engine(open_captures([tmp_path / "capture"])) as engine:
+        found = [(row["reading"], row["verdict"]) for row in compare(engine).verdicts]
+    assert found == [(2, "exact"), (3, "wrong")]
