@@ -32,7 +32,7 @@ from analysis.times import Clock, relative
 from recorder.manifest import MANIFEST, FileEntry
 from recorder.schema import FORMAT_VERSION, TABLES, arrow_schema
 
-__all__ = ["Capture", "CheckedFile", "Damage", "Manifest", "open_captures", "read_manifest"]
+__all__ = ["Capture", "CheckedFile", "Damage", "Incident", "Manifest", "open_captures", "read_manifest"]
 
 _MANIFEST_BYTES = 64 << 20  # 200 bytes a file: a third of a million files
 _EXPANSION = 400  # bytes in memory per byte on disk; 25 is usual, 3.4 MB can be made to hold 10⁹ rows (2,400)
@@ -41,8 +41,26 @@ _BATCH = re.compile(r"([a-z]+)/([0-9A-Za-z][0-9A-Za-z_.-]*\.parquet)", re.ASCII)
 
 
 @dataclass(frozen=True)
+class Incident:
+    """What made a flight recorder freeze this capture: the record of `table` at `ts_ns` by thread `tid`, how many more
+    there were until then, and of the same cause since the incident before that were held back."""
+
+    trigger: str
+    table: str
+    ts_ns: int
+    pid: int
+    tid: int
+    comm: str
+    more: int
+    held_back: int
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """The manifest, each value of the type it must have. Times are CLOCK_MONOTONIC ns."""
+    """The manifest, each value of the type it must have. Times are CLOCK_MONOTONIC ns.
+
+    Of a flight recorder's window, `keep_s` is what was to be kept, and `incidents` are the folders of those made.
+    """
 
     state: str
     failure: str | None
@@ -65,6 +83,9 @@ class Manifest:
     totals: dict[str, dict[str, int]]
     losses: tuple[dict[str, Any], ...]
     recorder: dict[str, float]
+    incident: Incident | None
+    keep_s: float | None
+    incidents: tuple[str, ...]
     files: tuple[FileEntry, ...]
 
 
@@ -280,7 +301,10 @@ def _manifest(text: bytes, path: Path) -> Manifest:
                 if isinstance(row, dict)
             ),
             totals={
-                table: {key: _number(counts, key) for key in ("attempted", "stored", "lost")}
+                table: {
+                    **{key: _number(counts, key) for key in ("attempted", "stored", "lost")},
+                    "expired": _number(counts, "expired", 0),
+                }
                 for table, counts in _mapping(fields, "totals").items()
                 if table in TABLES and isinstance(counts, dict)
             },
@@ -290,6 +314,9 @@ def _manifest(text: bytes, path: Path) -> Manifest:
                 for key, value in _mapping(fields, "recorder").items()
                 if isinstance(value, int | float) and not isinstance(value, bool)
             },
+            incident=_incident(_mapping(fields, "incident")),
+            keep_s=_seconds(_mapping(fields, "flight")),
+            incidents=tuple(map(str, _sequence(fields, "incidents"))),
             files=tuple(_entry(row) for row in _sequence(fields, "files") if _known(row)),
         )
     except ValueError as error:
@@ -327,6 +354,21 @@ def _mapping(fields: dict[str, Any], name: str) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
     raise ValueError(f"{name} is no object")
+
+
+def _incident(fields: dict[str, Any]) -> Incident | None:
+    if not fields:
+        return None
+    values: dict[str, Any] = {name: _text(fields, name) for name in ("trigger", "table", "comm")}
+    values |= {name: _number(fields, name) for name in ("ts_ns", "pid", "tid", "more", "held_back")}
+    return Incident(**values)
+
+
+def _seconds(flight: dict[str, Any]) -> float | None:
+    value = flight.get("keep_s")
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    raise ValueError("keep_s is no time")
 
 
 def _known(row: Any) -> bool:

@@ -1,4 +1,5 @@
-"""Holds rebuilt address spaces against the kernel's own words: every checkpoint and final reading of /proc/PID/maps.
+"""Holds rebuilt address spaces against the kernel's own words: every reading of /proc/PID/maps that the
+rebuild was not told of.
 
 The work is done in SQL over whole tables, by the files of analysis/sql/check in the order of their numbers.
 """
@@ -62,7 +63,7 @@ def compare(engine: Engine) -> Outcome:
     """Compare the rebuild of the engine's one capture with its readings."""
     [(label, capture)] = engine.captures.items()
     engine.need_timeline()
-    engine.execute(f"SET VARIABLE shown = {_SHOWN}")
+    engine.execute(f"SET VARIABLE shown = {_SHOWN}; SET VARIABLE covered_to_ns = {capture.covered_to_ns}")
     run(engine, "check", "comparing")
     return Outcome(
         label,

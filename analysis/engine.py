@@ -474,7 +474,7 @@ def _explained(error: BaseException) -> BaseException:
     if isinstance(error, duckdb.IOException):
         return AnalysisError(
             f"a batch went away while it was read: {_first_lines(error)}",
-            "the recorder replaces batches when it ends; run the command again",
+            "the recorder replaces batches; run the command again, or have a window frozen first: kill -USR1 RECORDER",
         )
     if isinstance(error, duckdb.PermissionException):
         return UsageError(f"a query may read the capture only: {_first_lines(error)}")

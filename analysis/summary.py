@@ -15,7 +15,7 @@ from analysis.dictionary import text_literal
 from analysis.engine import Engine
 from analysis.output import Style, batch_lines
 from analysis.text import duration, inert, size
-from analysis.times import iso
+from analysis.times import iso, relative
 from recorder.schema import TABLES
 
 __all__ = ["Summary", "gather", "lines"]
@@ -76,7 +76,7 @@ class Summary:
 
 
 _COUNTS = pa.schema(
-    [("table", pa.string()), *((name, pa.uint64()) for name in ("read", "attempted", "stored", "lost"))]
+    [("table", pa.string()), *((name, pa.uint64()) for name in ("read", "attempted", "stored", "lost", "expired"))]
 )
 
 
@@ -112,6 +112,9 @@ def gather(engine: Engine, label: str) -> Summary:
         "duration_ns": max(capture.covered_to_ns - clock.started_ns, 0),
         "size_bytes": sum(file.entry.bytes for file in capture.files),
         "recorder": manifest.recorder,
+        "incident": None if manifest.incident is None else vars(manifest.incident),
+        "keep_s": manifest.keep_s,
+        "incidents": list(manifest.incidents),
     }
     counts = [{"table": name, "read": read[name], **manifest.totals.get(name, {})} for name in TABLES]
     here = f"capture = {text_literal(label)}"
@@ -131,19 +134,40 @@ def lines(summary: Summary, style: Style) -> Iterator[str]:
     for line in summary.facts["completeness"]:
         yield f"{inert(line)}\n"
     yield "\n"
-    for name, text in _head(summary.facts):
+    for name, text in (*_head(summary.facts), *_flight(summary)):
         yield f"{name:<9} {inert(text)}\n"
     for name, title in _TITLES.items():
         table = summary.tables[name]
         if name == "tables":
             table = table.filter(pc.greater(pc.add(table["read"], pc.fill_null(table["attempted"], 0)), 0))
+            if pc.sum(table["expired"]).as_py():
+                title += " + expired (older than the window)"
+            else:
+                table = table.drop_columns(["expired"])
         if not table.num_rows:
             continue
         yield f"\n{title}\n"
         yield from batch_lines(table, style)
-    for row in summary.tables["tables"].to_pylist():
-        if row["attempted"] is not None and row["attempted"] != row["stored"] + row["lost"]:
-            yield f"\n{row['table']}: the recorder's counts do not add up: attempted is not stored + lost\n"
+    # before the end, what is attempted can still be in the rings
+    for row in summary.tables["tables"].to_pylist() if summary.capture.state == "complete" else ():
+        if row["attempted"] is not None and row["attempted"] != row["stored"] + row["lost"] + row["expired"]:
+            yield f"\n{row['table']}: the recorder's counts do not add up: attempted is not stored + lost + expired\n"
+
+
+def _flight(summary: Summary) -> Iterator[tuple[str, str]]:
+    """What a flight recorder did: why it froze this capture, or what its window holds."""
+    manifest = summary.capture.manifest
+    if incident := manifest.incident:
+        more = f", and {incident.more} more until the end" if incident.more else ""
+        held = f"; {incident.held_back} held back since the incident before" if incident.held_back else ""
+        when = relative(incident.ts_ns, manifest.clock, 6)
+        who = f"in process {incident.pid} ({incident.comm})" if incident.table else f"by process {incident.pid}"
+        yield "trigger", f"{incident.trigger} {who} at {when}{more}{held}"
+    if manifest.keep_s is not None:
+        count = len(manifest.incidents)
+        names = f": incidents/{', '.join(manifest.incidents[-3:])}" if count else ""
+        dots = ", the last of them" if count > 3 else ""
+        yield "window", f"the last {manifest.keep_s:g} s were to be kept; {count} incidents{dots}{names}"
 
 
 def _head(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:

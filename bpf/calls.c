@@ -137,7 +137,7 @@ static __always_inline int end_call(void *ctx, struct thread *t, u64 pid_tgid, s
 	e->fd_dev = t->file.dev;
 	e->fd_generation = t->file.generation;
 	/* The reader polls: waking it for each record would cost the traced program. */
-	calls.ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+	calls.ringbuf_submit(e, WAKE_IF(ret == -12)); /* -ENOMEM */
 	return 1;
 }
 

@@ -3,7 +3,7 @@
  *
  * The loader puts wire.h and this file before the families and compiles all as one program.
  * Parameters come as macros: OFF_* (struct offsets, from BTF), MM_KEY, SELF_TGID, MAX_CPUS,
- * MAX_THREADS, RING_*_PAGES, and the switches ONLY_TARGETS and WITH_STACKS. */
+ * MAX_THREADS, RING_*_PAGES, and the switches ONLY_TARGETS, WITH_STACKS and WITH_WAKE. */
 
 enum source { SOURCE_CALLS, SOURCE_FILES, SOURCE_TASKS, SOURCE_FAULTS, SOURCE_THREADS, SOURCE_STACKS, SOURCES };
 
@@ -159,6 +159,13 @@ static __always_inline s32 user_stack(void *ctx)
 #define USER_STACK(ctx) user_stack(ctx)
 #else
 #define USER_STACK(ctx) (-38) /* -ENOSYS: not asked for */
+#endif
+
+/* What can be a trigger of the flight recorder wakes it, so that it sees the process before it is gone. */
+#ifdef WITH_WAKE
+#define WAKE_IF(condition) ((condition) ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP)
+#else
+#define WAKE_IF(condition) BPF_RB_NO_WAKEUP
 #endif
 
 #define FILL_CALLER(e, pid_tgid, number)                                                           \

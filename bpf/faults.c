@@ -47,6 +47,6 @@ int on_signal_generate(struct bpf_raw_tracepoint_args *ctx)
 		bpf_probe_read_kernel(e->comm, COMM_BYTES, task + OFF_TASK_COMM);
 	}
 	e->ip = ip;
-	faults.ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+	faults.ringbuf_submit(e, WAKE_IF(true));
 	return 0;
 }

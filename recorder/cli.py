@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import select
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -97,6 +98,32 @@ Freeze = Annotated[
         help="Hold a process still (ptrace) while its maps are read: at checkpoints, and when they are read anyhow.",
     ),
 ]
+Keep = Annotated[
+    float | None,
+    typer.Option(
+        parser=_duration, metavar="TIME", help="Flight recorder: keep only the last so much on disk, such as 5m."
+    ),
+]
+Trigger = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="With --keep: freeze what is kept below OUTPUT/incidents when one of these happens, and go on. "
+        "sigbus, sigsegv: the kernel sent that signal; enomem: a recorded call other than madvise failed with it.",
+    ),
+]
+After = Annotated[
+    float | None,
+    typer.Option(parser=_duration, metavar="TIME", help="With --trigger: record so long before freezing. Default: 1s."),
+]
+MaxDisk = Annotated[
+    int | None,
+    typer.Option(
+        parser=_size,
+        metavar="SIZE",
+        help="With --keep: never take more disk than this for all of OUTPUT, incidents included. Default: 1G.",
+    ),
+]
 RING_SIZE: Any = "64M"
 MEMORY: Any = "512M"
 
@@ -112,15 +139,21 @@ def run(
     memory: Memory = MEMORY,
     checkpoint_every: CheckpointEvery = None,
     freeze: Freeze = False,
+    keep: Keep = None,
+    trigger: Trigger = None,
+    after: After = None,
+    max_disk: MaxDisk = None,
 ) -> None:
     """Run a command and record it and every process it makes.
 
     Input, output, signals and the exit status are the command's own. When recording fails before the command
     starts, the exit status is 125. With --duration the recording ends first and the command runs on to its end.
     """
+    flight = keep, trigger, after, max_disk
     _record(
-        "run", output, overwrite, duration, stacks, ring_size, memory, checkpoint_every, freeze, command=tuple(command)
-    )
+        "run", output, overwrite, duration, stacks, ring_size, memory, checkpoint_every, freeze, flight,
+        command=tuple(command),
+    )  # fmt: skip
 
 
 @app.command()
@@ -134,11 +167,17 @@ def attach(
     memory: Memory = MEMORY,
     checkpoint_every: CheckpointEvery = None,
     freeze: Freeze = False,
+    keep: Keep = None,
+    trigger: Trigger = None,
+    after: After = None,
+    max_disk: MaxDisk = None,
 ) -> None:
     """Record running processes, and what they fork from now on, until they end or you press Ctrl-C."""
+    flight = keep, trigger, after, max_disk
     _record(
-        "attach", output, overwrite, duration, stacks, ring_size, memory, checkpoint_every, freeze, pids=tuple(pids)
-    )
+        "attach", output, overwrite, duration, stacks, ring_size, memory, checkpoint_every, freeze, flight,
+        pids=tuple(pids),
+    )  # fmt: skip
 
 
 @app.command()
@@ -151,9 +190,18 @@ def host(
     memory: Memory = MEMORY,
     checkpoint_every: CheckpointEvery = None,
     freeze: Freeze = False,
+    keep: Keep = None,
+    trigger: Trigger = None,
+    after: After = None,
+    max_disk: MaxDisk = None,
 ) -> None:
-    """Record every process of the machine until you press Ctrl-C."""
-    _record("host", output, overwrite, duration, stacks, ring_size, memory, checkpoint_every, freeze)
+    """Record every process of the machine until you press Ctrl-C.
+
+    As a flight recorder, with --keep 5m --trigger sigbus,sigsegv,enomem, it runs for as long as you like on a bounded
+    disk, and keeps the minutes before each of these as a capture of their own. SIGUSR1 has it keep them now.
+    """
+    flight = keep, trigger, after, max_disk
+    _record("host", output, overwrite, duration, stacks, ring_size, memory, checkpoint_every, freeze, flight)
 
 
 @app.command()
@@ -179,6 +227,7 @@ def _record(
     memory: int,
     checkpoint_every: float | None,
     freeze: bool,
+    flight: tuple[float | None, str | None, float | None, int | None],
     *,
     command: tuple[str, ...] = (),
     pids: tuple[int, ...] = (),
@@ -195,6 +244,7 @@ def _record(
     if freeze and checkpoint_every is None:
         when = "at the end and in case of doubt" if mode == "run" else "at the start, at the end and in case of doubt"
         _say(f"record: warning: --freeze without --checkpoint-every holds processes only {when}")
+    recorder = _flight(*flight)
     output = output or Path(time.strftime("maptrail-%Y%m%d-%H%M%S"))
     plan = make_plan()
     fatal = problems(plan).fatal
@@ -203,13 +253,14 @@ def _record(
     program = _program(command[0]) if command else ""
     mask = block_signals()
     options = Options(
-        mode, output, command, pids, duration, stacks, ring_size, memory, overwrite, checkpoint_every, freeze
-    )
+        mode, output, command, pids, duration, stacks, ring_size, memory, overwrite, checkpoint_every, freeze,
+        recorder,
+    )  # fmt: skip
     child = Child(program, command, mask) if command else None
     status = _Status()
     try:
         with _failures_as(EXIT_RUN_FAILED if mode == "run" else 1):
-            recording = Recording(options, plan, child, status.progress, status.warn, status.ending)
+            recording = Recording(options, plan, child, status.progress, status.warn, status.ending, status.incident)
             outcome = recording.run()
     except BaseException:
         if child:
@@ -224,6 +275,32 @@ def _record(
             f"the capture is not complete: {outcome.trouble}", f"see what it has: analyze summary {options.output}"
         )
     raise typer.Exit(outcome.exit_code)
+
+
+def _flight(keep: float | None, trigger: str | None, after: float | None, max_disk: int | None) -> Any:
+    """The options of the flight recorder, checked; None without --keep."""
+    from recorder.flight import LEAST_DISK_BYTES, TRIGGERS, Flight  # numpy: to be imported after keep_memory
+
+    if keep is None:
+        for name, given in (("--trigger", trigger), ("--max-disk", max_disk)):
+            if given is not None:
+                raise _Failure(f"{name} needs --keep", "say how much is to be kept, such as: --keep 5m", EXIT_USAGE)
+    if after is not None and trigger is None:
+        raise _Failure("--after needs --trigger", "say what is waited for, such as: --trigger sigbus", EXIT_USAGE)
+    if keep is None:
+        return None
+    if keep < 1:
+        raise _Failure(f"too short a time to keep: {keep:g} s", "keep 1s or more", EXIT_USAGE)
+    names = [] if trigger is None else [name.strip().lower() for name in trigger.split(",")]
+    for name in names:
+        if name not in TRIGGERS:
+            raise _Failure(f"no such trigger: {name}", f"known are: {', '.join(TRIGGERS)}", EXIT_USAGE)
+    max_disk = 1 << 30 if max_disk is None else max_disk
+    if max_disk < LEAST_DISK_BYTES:
+        raise _Failure(
+            f"too small for --max-disk: {_bytes(max_disk)}", f"the least is {LEAST_DISK_BYTES >> 20}M", EXIT_USAGE
+        )
+    return Flight(keep, tuple(dict.fromkeys(names)), after or 1.0, max_disk)
 
 
 def _program(name: str) -> str:
@@ -303,6 +380,8 @@ class _Status:
         rate = (now.records - records) / max(now.elapsed_s - then, 1e-6)
         self._last = (now.elapsed_s, now.records)
         parts = [f"recording {now.elapsed_s:6.1f} s", f"{rate:9,.0f} calls/s", f"{_bytes(now.stored_bytes):>9} on disk"]
+        if now.window_s is not None:
+            parts.append(f"window {_seconds(now.window_s)}, {now.incidents} incident{'s' * (now.incidents != 1)}")
         if now.lost:
             parts.append(f"{now.lost:,} lost")
         if now.trouble:
@@ -314,7 +393,23 @@ class _Status:
             self._line(f"{what} {fraction:4.0%}")
 
     def warn(self, text: str) -> None:
-        self._write(f"{_ERASE if self._shown else ''}record: warning: {text}\n")
+        self._tell(f"warning: {text}")
+
+    def incident(self, incident: Any, frozen: Any) -> None:
+        first = incident.first
+        more = f" and {incident.more} more" if incident.more else ""
+        who = f"in process {first.pid} ({first.comm})" if first.table else f"by process {first.pid}"
+        self._tell(
+            f"{first.trigger} {who}{more}: the last "
+            f"{_seconds((frozen.to_ns - frozen.from_ns) / 1e9)} are kept in {frozen.directory} "
+            f"({_bytes(frozen.size_bytes)})",
+            f"next: analyze {'why' if first.table else 'summary'} {shlex.quote(str(frozen.directory))}",
+        )
+
+    def _tell(self, *lines: str) -> None:
+        """Whole lines, which also a journal takes."""
+        text = "".join(f"record: {_shown(line)}\n" for line in lines)
+        self._write(f"{_ERASE if self._shown else ''}{text}")
         self._shown = False
 
     def _line(self, text: str) -> None:
@@ -366,11 +461,21 @@ def _tell(options: Any, outcome: Any) -> None:
         functions, files, nameless = outcome.naming.rows.num_rows, outcome.naming.files, outcome.naming.nameless
         without = f"; {nameless} more gave no names" if nameless else ""
         lines.append(f"  stacks pass through {functions:,} functions of {files} files{without}")
+    if outcome.window_s is not None:
+        expired = sum(t["expired"] for t in outcome.totals.values())
+        lines.append(f"  kept the last {_seconds(outcome.window_s)}; {expired:,} older rows expired")
+        lines.append(f"  {outcome.incidents} incidents in {_shown(str(options.output / 'incidents'))}")
     cpu = f"{outcome.cpu_s:.2f} s of CPU, {outcome.compaction_cpu_s:.2f} s more to compact"
     cpu += f", {outcome.naming_cpu_s:.2f} s to name frames" if outcome.naming else ""
     lines.append(f"  recorder used {cpu}, and {_bytes(outcome.max_rss_bytes)} of memory")
     lines.append(f"next: analyze summary {_shown(str(options.output))}")
     _say("\n".join(lines))
+
+
+def _seconds(count: float) -> str:
+    if count < 60:
+        return f"{count:.1f} s"
+    return f"{count // 60:.0f} min {count % 60:.0f} s"
 
 
 def _bytes(count: float) -> str:

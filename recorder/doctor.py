@@ -35,6 +35,8 @@ def show(format: str) -> int:
             print(f"Recording works here; {len(trouble.degraded)} things are less than they could be.")
         else:
             print("Recording works here.")
+        if not trouble.fatal:
+            print("To keep the minutes before a crash: record host --keep 5m --trigger sigbus,sigsegv,enomem")
         hints = list(dict.fromkeys(probe.hint for probe in (*trouble.fatal, *trouble.degraded) if probe.hint))
         if hints:
             print("\n" + "\n".join(f"hint: {hint}" for hint in hints))

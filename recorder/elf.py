@@ -155,6 +155,11 @@ class ImageReader:
         self._done: set[tuple[int, int, int]] = set()
         self._done_any_generation: set[tuple[int, int]] = set()
 
+    def forget(self) -> None:
+        """Files read before are read again."""
+        self._done.clear()
+        self._done_any_generation.clear()
+
     def read(self, mappings: Iterable[FileMapping]) -> pa.Table:
         """Rows of table `images` for the files not read before that are ELF images."""
         rows = []

@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,6 +20,8 @@ __all__ = ["FollowUp"]
 
 _HASH = np.uint64(0x9E3779B97F4A7C15)  # any odd number: spreads inode numbers before the device is added
 _MAP_FIXED, _MAP_FIXED_NOREPLACE, _MREMAP_FIXED = 0x10, 0x100000, 2
+_STACK_TIMES = {"syscalls": "ts_exit_ns", "files": "ts_exit_ns", "faults": "ts_ns"}
+_ENOENT = -2
 _EBADF, _EEXIST = 9, 17  # found before anything is touched
 
 
@@ -32,7 +33,24 @@ class FollowUp:
         self._resync = resync
         self._probes = probes
         self._images: set[tuple[int, int, int]] = set()
-        self._stacks: npt.NDArray[np.bool_] = np.zeros(probes.stack_entries, np.bool_)
+        self._segment = 0
+        self._told = np.full(probes.stack_entries, -1, np.int64)  # in which segment each stack was stored last
+        self._freed = np.zeros(probes.stack_entries, np.bool_)
+        self._freed_ns = 0
+
+    def begin_segment(self, segment: int, oldest: int) -> None:
+        """What is stored from now on must be understood without what was stored before.
+
+        Stacks that no segment from `oldest` on names give their slots in the kernel's table back, else a long
+        recording fills it. Never earlier: within a window a number has one meaning.
+        """
+        self._images.clear()
+        self._segment = segment
+        if self._probes.stacks:
+            self._freed = (self._told >= 0) & (self._told < oldest)
+            self._probes.free_stacks(np.flatnonzero(self._freed).tolist())
+            self._freed_ns = time.monotonic_ns()
+            self._told[self._freed] = -1
 
     def __call__(self, tables: dict[str, pa.Table]) -> None:
         if "files" in tables:
@@ -42,6 +60,7 @@ class FollowUp:
         if "syscalls" in tables and (pids := _changed_by_failures(tables["syscalls"])):
             self._resync.doubt(pids, "a failed call can have changed mappings", lost=False)
         if self._probes.stacks:
+            self._miss_freed(tables)
             fresh = self._new_stacks(tables)
             if fresh:
                 tables["stacks"] = fresh_stacks(self._probes.frames(fresh))
@@ -68,9 +87,22 @@ class FollowUp:
             return []
         ids = np.unique(np.concatenate([column.drop_null().to_numpy() for column in named]))
         ids = ids[ids >= 0]  # negative: the error of the stack walk
-        fresh: Any = ids[~self._stacks[ids]]
-        self._stacks[fresh] = True
+        fresh: Any = ids[self._told[ids] != self._segment]
+        self._told[fresh] = self._segment
         return list(fresh.tolist())
+
+    def _miss_freed(self, tables: dict[str, pa.Table]) -> None:
+        """A slot can be freed between its use and this look at it: then whose stack is there is not known."""
+        if not self._freed.any():
+            return
+        for name in _STACK_TIMES.keys() & tables.keys():
+            rows = tables[name]
+            ids = rows["stack_id"].fill_null(-1).to_numpy()
+            gone = (ids >= 0) & self._freed[ids] & (rows[_STACK_TIMES[name]].to_numpy() < self._freed_ns)
+            if gone.any():
+                at = rows.schema.get_field_index("stack_id")
+                column = pa.array(np.where(gone, _ENOENT, ids), pa.int32(), mask=rows["stack_id"].is_null().to_numpy())
+                tables[name] = rows.set_column(at, rows.schema.field(at), column)
 
 
 def _changed_by_failures(calls: pa.Table) -> list[int]:

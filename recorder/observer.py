@@ -10,19 +10,21 @@ import contextlib
 import itertools
 import queue
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recorder.elf import FileMapping, ImageReader
 from recorder.freeze import frozen
-from recorder.procfs import read_maps
+from recorder.procfs import alive_tasks, maps_table, read_text
 
 __all__ = ["Observer"]
 
 
 PATIENCE_S = 5.0
+_AT_ONCE = 16  # readings parsed together; what is urgent waits for them
 
 
 class Observer(threading.Thread):
@@ -35,19 +37,33 @@ class Observer(threading.Thread):
     def __init__(self, *, freeze: bool = False) -> None:
         super().__init__(name="observer", daemon=True)
         self._freeze = freeze
-        self._requests: queue.Queue[tuple[int, str] | list[FileMapping] | None] = queue.Queue()
+        # (0 what cannot wait or 1 the rest, a number that keeps the order, what to do; None: end)
+        self._requests: queue.PriorityQueue[tuple[int, int, Callable[[], None] | None]] = queue.PriorityQueue()
+        self._numbers = itertools.count()
         self._results: queue.SimpleQueue[tuple[str, pa.Table]] = queue.SimpleQueue()
         self._readings = itertools.count(1)
         self._images = ImageReader()
         self.missed_readings = 0
 
-    def read_maps(self, pids: Iterable[int], reason: str) -> None:
-        for pid in pids:
-            self._requests.put((pid, reason))
+    def read_maps(self, pids: Iterable[int], reason: str, *, urgent: bool = False) -> None:
+        """Read the maps of processes; `urgent`: before anything else that was asked for."""
+        pids = list(pids)
+        for first in range(0, len(pids), _AT_ONCE):
+            self._ask(partial(self._maps, pids[first : first + _AT_ONCE], reason), urgent=urgent)
 
     def read_images(self, mappings: list[FileMapping]) -> None:
         if mappings:
-            self._requests.put(mappings)
+            self._ask(partial(self._images_of, mappings))
+
+    def read_tasks(self, pids: Iterable[int]) -> None:
+        self._ask(lambda: self._results.put(("tasks", alive_tasks(pids))))
+
+    def forget_images(self) -> None:
+        """Images asked for from now on are read even if they were before."""
+        self._ask(self._images.forget)
+
+    def _ask(self, what: Callable[[], None] | None, *, urgent: bool = False) -> None:
+        self._requests.put((0 if urgent else 1, next(self._numbers), what))
 
     @property
     def idle(self) -> bool:
@@ -61,28 +77,28 @@ class Observer(threading.Thread):
 
     def finish(self) -> None:
         """End the thread. A file system that does not answer (FUSE, NFS) must not keep the recording from ending."""
-        self._requests.put(None)
+        self._ask(None)
         self.join(PATIENCE_S)
 
     def run(self) -> None:
-        while (request := self._requests.get()) is not None:
-            if isinstance(request, tuple):
-                self._maps(*request)
-            else:
-                images = self._images.read(request)
-                if images.num_rows:
-                    self._results.put(("images", images))
+        while (do := self._requests.get()[2]) is not None:
+            do()
             self._requests.task_done()
 
-    def _maps(self, pid: int, reason: str) -> None:
-        with frozen(pid) if self._freeze else contextlib.nullcontext():
-            try:
-                maps = read_maps(pid, next(self._readings), reason)
-            except PermissionError:
-                maps = None
-        if maps is None:
-            self.missed_readings += 1
-        elif maps.num_rows:
+    def _images_of(self, mappings: list[FileMapping]) -> None:
+        images = self._images.read(mappings)
+        if images.num_rows:
+            self._results.put(("images", images))
+
+    def _maps(self, pids: list[int], reason: str) -> None:
+        found = []
+        for pid in pids:
+            with frozen(pid) if self._freeze else contextlib.nullcontext(), contextlib.suppress(PermissionError):
+                found.append(read_text(pid, next(self._readings), reason))
+        readings = [reading for reading in found if reading is not None]
+        self.missed_readings += len(pids) - len(readings)
+        if readings:
+            maps = maps_table(readings)
             self._results.put(("maps", maps))
             self.read_images(executables(maps))
 

@@ -97,7 +97,8 @@ class Probes:
     """The loaded programs and their rings.
 
     `targets_only` limits recording to processes named with `add_target` and their descendants.
-    Every program leaves this process out.
+    Every program leaves this process out. With `wake`, faults and calls that fail with ENOMEM wake who polls their
+    ring.
     """
 
     offsets: list[str]
@@ -105,6 +106,7 @@ class Probes:
     sizes: RingSizes = RingSizes()
     targets_only: bool = False
     stacks: bool = False
+    wake: bool = False
     stack_entries: int = 1 << 16  # 67 MB of the kernel's; of 1,000 short processes 2^14 lost 30 % of the stacks
     threads: int = 1 << 16
     rings: dict[str, BpfRing] = field(default_factory=dict, init=False)
@@ -136,6 +138,7 @@ class Probes:
         flags = [*self.offsets, *(f"-D{name}={value}" for name, value in macros.items()), "-w"]
         flags += ["-DONLY_TARGETS"] if self.targets_only else []
         flags += ["-DWITH_STACKS"] if self.stacks else []
+        flags += ["-DWITH_WAKE"] if self.wake else []
         # One text, since BCC rewrites map accesses in the main file only
         names = ("wire.h", "common.h", *_FAMILIES)
         text = "\n".join(f'#line 1 "bpf/{name}"\n{(folder / name).read_text()}' for name in names)
@@ -256,6 +259,11 @@ class Probes:
                 frames = list(struct.unpack_from(f"{MAX_FRAMES}Q", buffer))
                 found.append((stack_id, frames[: frames.index(0)] if 0 in frames else frames))
         return found
+
+    def free_stacks(self, stack_ids: Iterable[int]) -> None:
+        """Empty these slots of the table of stacks."""
+        for stack_id in stack_ids:
+            self._bcc.lib.bpf_delete_elem(self._bpf["stacks"].map_fd, ctypes.byref(ctypes.c_int(stack_id)))
 
 
 def _possible_cpus() -> int:

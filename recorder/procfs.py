@@ -11,7 +11,8 @@ import platform
 import re
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ import pyarrow as pa
 from recorder.schema import TABLES, arrow_schema
 
 __all__ = [
+    "Reading",
     "alive_tasks",
     "any_32bit_process",
     "boot_id",
@@ -28,12 +30,14 @@ __all__ = [
     "elf_class_of",
     "host",
     "machine_facts",
+    "maps_table",
     "max_map_count",
     "page_size",
     "parse_maps",
     "pid_exists",
     "pids",
     "read_maps",
+    "read_text",
 ]
 
 _READ_BYTES = 1 << 20
@@ -47,8 +51,26 @@ for _value, _bytes in enumerate("0123456789abcdef"):
     _DIGIT[ord(_bytes)] = _value
 
 
+@dataclass(frozen=True)
+class Reading:
+    """The text of one /proc/PID/maps, and when reading it began and ended, CLOCK_MONOTONIC."""
+
+    pid: int
+    number: int
+    reason: str
+    begin_ns: int
+    end_ns: int
+    text: bytes
+
+
 def read_maps(pid: int, reading: int, reason: str) -> pa.Table | None:
-    """Read /proc/PID/maps once, as rows of table `maps` that share `reading` and `reason`.
+    """Read /proc/PID/maps once, as rows of table `maps` that share `reading` and `reason`; None as of `read_text`."""
+    found = read_text(pid, reading, reason)
+    return found and maps_table([found])
+
+
+def read_text(pid: int, reading: int, reason: str) -> Reading | None:
+    """Read /proc/PID/maps once.
 
     Returns None if the process is gone, went or executed another image while being read (its
     table would look complete and is not), or has no mappings (a kernel thread, a zombie).
@@ -70,14 +92,20 @@ def read_maps(pid: int, reading: int, reason: str) -> pa.Table | None:
         return None
     finally:
         os.close(fd)
-    columns = parse_maps(text)
-    rows = len(columns["start"])
+    return Reading(pid, reading, reason, begin, end, text)
+
+
+def maps_table(readings: Sequence[Reading]) -> pa.Table:
+    """Rows of table `maps`. Of many small readings at once, parsing costs a fifth of what it does one by one."""
+    columns = parse_maps(b"".join(reading.text for reading in readings))
+    lines = [reading.text.count(b"\n") for reading in readings]
+    reasons = pa.array([reading.reason for reading in readings]).dictionary_encode()
     columns |= {
-        "reading": pa.repeat(pa.scalar(reading, pa.uint32()), rows),
-        "reason": pa.repeat(pa.scalar(reason), rows).dictionary_encode(),
-        "ts_begin_ns": pa.repeat(pa.scalar(begin, pa.uint64()), rows),
-        "ts_end_ns": pa.repeat(pa.scalar(end, pa.uint64()), rows),
-        "pid": pa.repeat(pa.scalar(pid, pa.uint32()), rows),
+        "reading": pa.array(np.repeat([reading.number for reading in readings], lines), pa.uint32()),
+        "reason": reasons.take(pa.array(np.repeat(np.arange(len(readings)), lines))),
+        "ts_begin_ns": pa.array(np.repeat([reading.begin_ns for reading in readings], lines), pa.uint64()),
+        "ts_end_ns": pa.array(np.repeat([reading.end_ns for reading in readings], lines), pa.uint64()),
+        "pid": pa.array(np.repeat([reading.pid for reading in readings], lines), pa.uint32()),
     }
     return pa.Table.from_arrays([columns[name] for name in _MAPS.names], schema=_MAPS)
 

@@ -321,7 +321,7 @@ TABLES: dict[str, Table] = {
             "maps", "a line of /proc/PID/maps, as read", "ts_begin_ns",
             (
                 Column("reading", U32, "", "number of the reading; its lines share it", encoding="delta"),
-                Column("reason", TEXT, "", "baseline, checkpoint, final, or resync and why"),
+                Column("reason", TEXT, "", "baseline, checkpoint, trigger (of the flight recorder), final, or resync and why"),
                 _ts("ts_begin_ns", "before the first byte was read"),
                 _ts("ts_end_ns", "after the last byte was read; the truth lies between, for each line on its own"),
                 Column("pid", U32, "", "process (thread group) id in the initial pid namespace"),

@@ -20,22 +20,25 @@ import numpy as np
 
 from recorder import procfs
 from recorder.btf import Btf, cflags
+from recorder.flight import TRIGGERS, Flight, Incident, Watch, segment_over
 from recorder.followup import FollowUp
 from recorder.launch import FORWARDED, Child
 from recorder.naming import LIMIT_S, Naming
 from recorder.observer import PATIENCE_S, Observer
 from recorder.perfring import PerfRings
 from recorder.plan import Probe, private_tracefs
-from recorder.probes import SOURCES, Probes, RingSizes
+from recorder.probes import SOURCES, ProbeError, Probes, RingSizes
 from recorder.resync import Resync
 from recorder.ring import Columns
-from recorder.store import Store
+from recorder.store import Store, StoreError
+from recorder.window import INCIDENTS, Frozen, Window
 from recorder.writer import COLUMN_ROWS, Batch, Loss, Writer
 
 __all__ = ["Options", "Outcome", "Progress", "Recording"]
 
 HAND_OVER_S = 1.0  # what a crash may cost
 _BUSY_S, _IDLE_S = 0.05, 0.1  # the default ring holds half a second of the worst rates
+_LAST_READING_S = 1.0  # how long an incident waits for the last reading of its victim
 _LOST = "records were lost"
 _ELF32 = 1
 
@@ -60,17 +63,20 @@ class Options:
     overwrite: bool = False
     checkpoint_every_s: float | None = None
     freeze: bool = False
+    flight: Flight | None = None
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the recording stands; for the status line."""
+    """Where the recording stands; for the status line. `window_s`: what is kept, None if that is everything."""
 
     elapsed_s: float
     records: int
     lost: int
     stored_bytes: int
     trouble: str
+    window_s: float | None = None
+    incidents: int = 0
 
 
 @dataclass
@@ -89,6 +95,8 @@ class Outcome:
     max_rss_bytes: int = 0
     stored_bytes: int = 0
     trouble: str = ""
+    window_s: float | None = None
+    incidents: int = 0
 
 
 class Recording:
@@ -107,12 +115,14 @@ class Recording:
         on_progress: Callable[[Progress], None],
         on_warning: Callable[[str], None],
         on_ending: Callable[[str, float], None],
+        on_incident: Callable[[Incident, Frozen], None] = lambda _incident, _frozen: None,
     ) -> None:
         self.options = options
         self._child = child
         self._on_progress = on_progress
         self._on_warning = on_warning
         self._on_ending = on_ending
+        self._on_incident = on_incident
         self._started_ns = time.monotonic_ns()
         self._probes = Probes(
             cflags(Btf()),
@@ -120,23 +130,27 @@ class Recording:
             RingSizes(calls=options.ring_bytes),
             targets_only=options.mode != "host",
             stacks=options.stacks,
+            wake=bool(options.flight and options.flight.triggers),
         )
         self._targets = [child.pid] if child else list(options.pids)
         self._perf = self._open_sideband()
         self._probes.attach()
         # last, so that whatever fails before it leaves nothing on the disk
         try:
-            self._store = Store(options.output, self._header(plan), overwrite=options.overwrite)
+            self._check_triggers()
+            self._store, self._window = self._open_store(plan)
         except BaseException:
             self._probes.close()  # else the end of this process takes seconds
             raise
         self._observer = Observer(freeze=options.freeze)
         self._resync = Resync(self._live_targets)
+        self._follow_up = FollowUp(self._observer, self._probes, self._resync)
+        self._watch = Watch(options.flight) if options.flight else None
         self._writer = Writer(
             self._store,
             memory_bytes=options.memory_bytes,
             exclude_pid=os.getpid(),
-            on_tables=FollowUp(self._observer, self._probes, self._resync),
+            on_tables=self._follow_up,
             facts=self._facts,
             on_loss=self._on_loss,
         )
@@ -144,6 +158,11 @@ class Recording:
         self._handed_over = time.monotonic()
         self._sideband_records = 0
         self._drained = dict.fromkeys(self._probes.rings, 0)
+        self._segment, self._segment_ns = 0, self._started_ns  # the newest, and when it began
+        self._due_ns: int | None = None  # since when it is to end
+        self._ripe_ns: int | None = None  # when the last reading of an incident was there
+        self._asked_by: int | None = None  # process that sent SIGUSR1: freeze now
+        self._said_short = self._said_full = False
         self._looked_ns = 0  # when the rings were last looked at
         self._stopped_ns: int | None = None  # when recording ended
         self._warned_at = 0.0
@@ -153,6 +172,19 @@ class Recording:
         self._cpu_before_s = self._cpu_recording_s = self._naming_cpu_s = 0.0
 
     # -- setting up -------------------------------------------------------------------------
+
+    def _check_triggers(self) -> None:
+        flight = self.options.flight
+        off = [probe for probe in self._probes.outcome if probe.name == "raw:signal_generate" and not probe.on]
+        if off and flight and any(TRIGGERS[name].ring == "faults" for name in flight.triggers):
+            raise ProbeError(f"faults cannot be a trigger here: {off[0].why}", "run: record doctor")
+
+    def _open_store(self, plan: list[Probe]) -> tuple[Store, Window | None]:
+        options = self.options
+        if options.flight is None:
+            return Store(options.output, self._header(plan), overwrite=options.overwrite), None
+        window = Window(options.output, self._header(plan), options.flight, overwrite=options.overwrite)
+        return window, window
 
     def _header(self, plan: list[Probe]) -> dict[str, Any]:
         monotonic_ns, realtime_ns = _clocks()
@@ -194,7 +226,7 @@ class Recording:
         signals.start()
         for pid in self._targets:
             self._probes.add_target(pid)
-        self._started_ns = time.monotonic_ns()
+        self._started_ns = self._segment_ns = time.monotonic_ns()
         self._probes.start()
         self._begin()
         self._cpu_before_s = time.process_time()
@@ -232,6 +264,12 @@ class Recording:
         poll.register(self._stop_fd, select.EPOLLIN)
         # edge-triggered: only a forced wake-up (a 32-bit image) counts, not that records are there
         poll.register(self._probes.rings["tasks"].fd, select.EPOLLIN | select.EPOLLET)
+        # what can be a trigger; once, and again after a while: a storm of faults must not have us do nothing but wake
+        triggers = {self._probes.rings[name].fd for name in self._watch.rings} if self._watch else set()
+        once = select.EPOLLIN | select.EPOLLET | select.EPOLLONESHOT
+        for fd in triggers:
+            poll.register(fd, once)
+        woken = 0.0
         watched = {self._child.fd} if self._child else {fd for pid in self.options.pids for fd in _pidfds(pid)}
         if self.options.pids and not watched:
             self._stop.set()
@@ -247,6 +285,8 @@ class Recording:
             if ends is not None:
                 timeout = max(0.0, min(timeout, ends - time.monotonic()))
             for fd, _ in poll.poll(timeout):
+                if fd in triggers:
+                    woken = time.monotonic()
                 if fd in watched:
                     poll.unregister(fd)
                     watched.discard(fd)
@@ -254,6 +294,12 @@ class Recording:
                         self._stop.set()
             busy = self._drain()
             now = time.monotonic()
+            if woken and now - woken >= _BUSY_S:
+                woken = 0.0
+                for fd in triggers:
+                    poll.modify(fd, once)
+            if self._window and self._watch:
+                self._fly(self._window, self._watch)
             if ends is not None and now >= ends:
                 self._stop.set()
             if every is not None and checkpoint is not None and now >= checkpoint:
@@ -269,7 +315,9 @@ class Recording:
     def _take_signals(self) -> None:
         while True:
             info = signal.sigwaitinfo(FORWARDED)
-            if not self._child:
+            if info.si_signo == signal.SIGUSR1 and self._watch and not self._child:
+                self._asked_by = info.si_pid
+            elif not self._child:
                 self._stop.set()
                 os.eventfd_write(self._stop_fd, 1)
             elif info.si_code != _SI_KERNEL:  # a terminal's Ctrl-C reaches the command by itself
@@ -282,13 +330,18 @@ class Recording:
         """Take what the rings hold; True if it was much, so that the next look should come soon."""
         before_ns = time.monotonic_ns()
         taken_before = sum(self._drained.values())
-        for name, ring in self._probes.rings.items():
+        # faults first: a process that is dying can still be read for some microseconds
+        for name, ring in reversed(self._probes.rings.items()):
             while True:
                 if name not in self._batch.rings:
                     self._batch.rings[name] = self._writer.pool.get(name)
                 columns = self._batch.rings[name]
+                before = len(columns)
                 count = ring.drain(columns)
                 self._drained[name] += count
+                if self._watch and count and name in self._watch.rings:
+                    victims = self._watch.look(name, columns, slice(before, len(columns)), before_ns)
+                    self._observer.read_maps(sorted(victims), "trigger", urgent=True)
                 if name == "tasks" and count:
                     self._look_for_i386(columns)
                 if columns.free:
@@ -347,6 +400,80 @@ class Recording:
             self._batch.losses.append(loss)
         self._resync.doubt(self._probes.losers(), _LOST)
 
+    # -- the flight recorder ----------------------------------------------------------------
+
+    def _fly(self, window: Window, watch: Watch) -> None:
+        """After each look at the rings: whether an incident is to be frozen, and whether a segment is to end."""
+        now = time.monotonic_ns()
+        if self._asked_by is not None:
+            watch.ask(self._asked_by, now)
+            self._asked_by = None
+        if watch.open and now >= watch.open.until_ns:
+            # what those readings are held against must be drained too, so one more look
+            if self._ripe_ns is None:
+                self._ripe_ns = now + round(_LAST_READING_S * 1e9)
+                self._observer.read_maps(sorted(watch.open.victims), "trigger", urgent=True)
+            elif self._batch.drained_to_ns > self._ripe_ns:
+                self._freeze(window, watch)
+            elif self._observer.idle:
+                self._ripe_ns = min(self._ripe_ns, now)
+        # the writer may not have come to the newest segment yet
+        size_bytes = window.segment_bytes if window.segment == self._segment else 0
+        if segment_over(now - self._segment_ns, size_bytes, self._keep_ns, window.limit_bytes):
+            self._due_ns = self._due_ns or now
+            # readings of the segment before come first, but a file system that does not answer is not waited for
+            if self._observer.idle or now - self._due_ns > PATIENCE_S * 1e9:
+                self._begin_segment(window)
+        if window.shortened and not self._said_short:
+            kept = (now - window.from_ns) / 1e9
+            self._on_warning(f"the window is shorter than --keep, now {kept:.1f} s: more does not fit under --max-disk")
+        self._said_short = window.shortened
+
+    @property
+    def _keep_ns(self) -> int:
+        return round(self.options.flight.keep_s * 1e9) if self.options.flight else 0
+
+    def _begin_segment(self, window: Window) -> None:
+        """From here on the capture can be understood without what was recorded before."""
+        self._hand_over()
+        self._segment += 1
+        self._due_ns = None
+        begins_ns = self._segment_ns = time.monotonic_ns()
+        monotonic_ns, realtime_ns = _clocks()
+
+        def first() -> None:
+            window.begin_segment(begins_ns, clock={"monotonic_ns": monotonic_ns, "realtime_ns": realtime_ns})
+            self._follow_up.begin_segment(window.segment, window.oldest)
+
+        self._batch.first = first
+        pids = self._live_targets()
+        self._observer.forget_images()
+        self._observer.read_tasks(pids)
+        self._observer.read_maps(pids, "baseline")
+
+    def _freeze(self, window: Window, watch: Watch) -> None:
+        """Have the writer freeze the open incident once all until now is stored."""
+        incident = watch.close(time.monotonic_ns())
+        self._ripe_ns = None
+        if incident is not None:
+            self._batch.then = lambda: self._freeze_now(window, incident)
+            self._hand_over()
+
+    def _freeze_now(self, window: Window, incident: Incident) -> None:
+        try:
+            frozen = window.freeze(incident)
+        except StoreError as error:
+            self._on_warning(f"an incident could not be kept: {error}")
+            return
+        if frozen:
+            self._on_incident(incident, frozen)
+        elif not self._said_full:
+            self._said_full = True
+            self._on_warning(
+                f"no room for another incident under --max-disk, they are only counted from now on; "
+                f"to make room, move some away from {self.options.output / INCIDENTS}"
+            )
+
     # -- doubt and its cure -----------------------------------------------------------------
 
     def _on_loss(self, loss: Loss, pids: list[int] | None) -> None:
@@ -380,6 +507,8 @@ class Recording:
         for loss in self._perf.final_losses():
             self._batch.losses.append(Loss(*loss))
         self._account()
+        if self._window and self._watch:
+            self._freeze(self._window, self._watch)
         self._hand_over()
         self._writer.catch_up()  # the last rows may name images to be read
         self._observer.finish()
@@ -412,6 +541,9 @@ class Recording:
         outcome.compaction_cpu_s = facts["recorder"]["compaction_cpu_s"]
         outcome.max_rss_bytes = facts["recorder"]["max_rss_bytes"]
         outcome.stored_bytes = self._store.stored_bytes
+        if self._window:
+            outcome.window_s, outcome.incidents = self._window_s(), self._window.incidents
+            outcome.totals = self._window.totals
         self._perf.close()
         self._probes.close()
 
@@ -452,8 +584,10 @@ class Recording:
             if ring == "calls":
                 attempted += int(counters["attempted"][SOURCES.index("threads")].sum())
             tables[table]["attempted"] = attempted
+        flight = {"flight": {"held_back": self._watch.held_back}} if self._watch else {}
         return {
             "started_ns": self._started_ns,
+            **flight,
             "totals": tables,
             "losses": [
                 {"source": source, "cause": cause, "count": count}
@@ -480,9 +614,15 @@ class Recording:
             (time.monotonic_ns() - self._started_ns) / 1e9,
             sum(self._drained.values()),
             sum(self._writer.totals.causes.values()),
-            self._store.stored_bytes,
+            self._window.disk_bytes if self._window else self._store.stored_bytes,
             self._writer.trouble,
+            self._window_s(),
+            self._window.incidents if self._window else 0,
         )
+
+    def _window_s(self) -> float | None:
+        ends_ns = self._stopped_ns or time.monotonic_ns()
+        return (ends_ns - self._window.from_ns) / 1e9 if self._window else None
 
 
 _SI_KERNEL = 0x80

@@ -3,7 +3,7 @@
 The contract, at every moment and also after SIGKILL or a power failure: `manifest.json` parses, each file it lists
 is complete and has the listed SHA-256, and each acknowledged row is in exactly one of them. A file that the manifest
 does not list (a crash before it was acknowledged, or after it was merged into another) is to be ignored, and so is
-every `*.tmp`; `manifest.json.tmp` is there during the whole recording, see `_Directory.reserve`.
+every `*.tmp`; `manifest.json.tmp` is there during the whole recording, see `Directory.reserve`.
 
 Our own output is never mapped into memory: when the disk fills, a mapped page is a SIGBUS, a write() an error.
 """
@@ -29,7 +29,7 @@ from recorder.manifest import MANIFEST, FileEntry, is_manifest, render
 from recorder.parquet import ROW_GROUP_ROWS, decode, encode, live, merge
 from recorder.schema import TABLES
 
-__all__ = ["Store", "StoreError"]
+__all__ = ["RESERVE_BYTES", "SMALL_FILES", "Directory", "Store", "StoreError", "StoredFile"]
 
 SMALL_ROWS = 65_536
 SMALL_FILES = 64
@@ -55,17 +55,18 @@ class StoreError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class StoredFile:
     """A file of this recording: what the manifest says of it, the memory its rows take, how often it was merged
-    while recording, and whether its rows are by (pid, time)."""
+    while recording, whether its rows are by (pid, time), and the segment of a window that it belongs to."""
 
     entry: FileEntry
     live_bytes: int
     level: int = 0
     ordered: bool = False
+    segment: int = 0
 
 
-class _Directory:
+class Directory:
     """A directory held open, so that renaming it while we record does no harm. In a removed one the kernel creates
     nothing (ENOENT), so that is noticed."""
 
@@ -79,12 +80,12 @@ class _Directory:
     def sync(self) -> None:
         os.fsync(self.fd)
 
-    def child(self, name: str) -> _Directory:
+    def child(self, name: str) -> Directory:
         """The folder of that name, made if it is not there. A symbolic link is refused (ENOTDIR)."""
         with contextlib.suppress(FileExistsError):
             os.mkdir(name, 0o700, dir_fd=self.fd)
             self.sync()
-        return _Directory(name, self.fd, follow=False)
+        return Directory(name, self.fd, follow=False)
 
     def stage(self, name: str, data: memoryview) -> None:
         """Write `name`.tmp and bring it to the disk. One that is there already is written over, in its own blocks."""
@@ -136,25 +137,30 @@ class Store:
     def __init__(self, directory: Path, header: dict[str, Any], *, overwrite: bool = False) -> None:
         self.directory = directory
         self._fields: dict[str, Any] = {"state": "recording", "failure": None, **header}
-        self._files: dict[str, list[_File]] = {name: [] for name in TABLES}
-        self._pending: list[_File] = []
+        self._files: dict[str, list[StoredFile]] = {name: [] for name in TABLES}
+        self._pending: list[StoredFile] = []
         self._obsolete: list[FileEntry] = []
         self._written = dict.fromkeys(TABLES, 0)
-        self._folders: dict[str, _Directory] = {}
+        self._folders: dict[str, Directory] = {}
         self._closed = False
+        self._manifest_bytes = 0
+        self._segment = 0
         try:
             created = self._make()
-            self._root = _Directory(directory)
+            self._root = Directory(directory)
         except OSError as error:
             raise self._failure(error) from error
         try:
             self._claim(overwrite)
+            self._prepare()
             self._publish(self._files, {})
             self._discard_old()
         except BaseException:
             if created:
                 self._root.remove(f"{MANIFEST}.tmp")
                 with contextlib.suppress(OSError):
+                    for name in os.listdir(directory):
+                        (directory / name).rmdir()
                     directory.rmdir()
             self._root.close()
             raise
@@ -168,7 +174,7 @@ class Store:
         except FileNotFoundError as error:
             hint = f"make it first: mkdir -p {shlex.quote(str(parent))}"
             raise StoreError(f"no such directory: {parent}", hint, error.errno) from error
-        folder = _Directory(parent)
+        folder = Directory(parent)
         try:
             folder.sync()
         finally:
@@ -196,11 +202,14 @@ class Store:
         except OSError as error:
             raise self._failure(error) from error
 
+    def _prepare(self) -> None:
+        """What is to be done once the directory is ours, before anything in it is replaced."""
+
     def _discard_old(self) -> None:
         """Remove an earlier capture's files, which the manifest has ceased to list, and nothing else."""
         for table in TABLES:
             with contextlib.suppress(OSError):
-                folder = _Directory(table, self._root.fd, follow=False)
+                folder = Directory(table, self._root.fd, follow=False)
                 for name in os.listdir(folder.fd):
                     if name.endswith((".parquet", ".parquet.tmp")):
                         folder.remove(name)
@@ -219,17 +228,20 @@ class Store:
         """
         if batch.num_rows:
             batch = live(batch)
-            self._pending.append(self._write(table, batch, batch.nbytes))
+            self._pending.append(replace(self._write(table, batch, batch.nbytes), segment=self._segment))
 
     def commit(self, **fields: Any) -> None:
         """Replace the manifest: acknowledge every appended batch and set the given keys.
 
         Raises StoreError when it cannot; the old manifest stands, and the next commit acknowledges these batches.
         """
+        self._publish(self._with_pending(), fields, pending=[])
+
+    def _with_pending(self) -> dict[str, list[StoredFile]]:
         files = {name: list(kept) for name, kept in self._files.items()}
         for file in self._pending:
             files[file.entry.table].append(file)
-        self._publish(files, fields, pending=[])
+        return files
 
     @property
     def stored_bytes(self) -> int:
@@ -249,17 +261,21 @@ class Store:
         is merged a few times at most, since merged files are merged again only with their like. Raises StoreError
         like `append`; the capture is whole then.
         """
-        for files in self._files.values():
-            for level in sorted({file.level for file in files} - {_LEFT_ALONE}):
+        for run, most in [run for files in self._files.values() for run in self._runs(files)]:
+            for level in sorted({file.level for file in run} - {_LEFT_ALONE}):
                 small = [
                     file
-                    for file in files
+                    for file in run
                     if file.level == level and file.entry.rows < SMALL_ROWS and file.live_bytes < MERGE_BYTES // 4
                 ]
-                if len(small) > SMALL_FILES:
+                if len(small) > most:
                     self._merge(next(_groups(small, STEP_ROWS)), level + 1)
                     return True
         return False
+
+    def _runs(self, files: list[StoredFile]) -> Iterator[tuple[list[StoredFile], int]]:
+        """Neighbours of one table that may be merged, and how many small ones may be among them while recording."""
+        yield files, SMALL_FILES
 
     def compact(self, progress: Callable[[float], None] | None = None) -> None:
         """Merge all acknowledged files into large ones, by (pid, time) inside each. At the end of a recording.
@@ -270,8 +286,8 @@ class Store:
         """
         total = sum(file.entry.rows for files in self._files.values() for file in files)
         done = 0
-        for files in list(self._files.values()):
-            for group in list(_groups(files, FINAL_ROWS)):
+        for run in [run for files in self._files.values() for run, _ in self._runs(files)]:
+            for group in list(_groups(run, FINAL_ROWS)):
                 if len(group) > 1 or not group[0].ordered:
                     self._merge(group, group[0].level)
                 done += sum(file.entry.rows for file in group)
@@ -296,9 +312,10 @@ class Store:
             fcntl.flock(self._root.fd, fcntl.LOCK_UN)
             self._root.close()
 
-    def _write(self, table: str, rows: pa.Table, size: int, level: int = 0, ordered: bool = False) -> _File:
+    def _write(self, table: str, rows: pa.Table, size: int, level: int = 0, ordered: bool = False) -> StoredFile:
         """Write a file that nothing lists yet: .tmp, fsync, rename, fsync of the folder."""
         data = encode(TABLES[table], rows)
+        self._admit(data.size)
         times = pc.min_max(rows[TABLES[table].time])
         self._written[table] += 1
         name = f"{self._written[table]:06}.parquet"
@@ -325,9 +342,12 @@ class Store:
                 raise
         except OSError as error:
             raise self._failure(error) from error
-        return _File(entry, size, level, ordered)
+        return StoredFile(entry, size, level, ordered)
 
-    def _merge(self, group: list[_File], level: int) -> None:
+    def _admit(self, size_bytes: int) -> None:
+        """Raises StoreError where a file of that size may not be written."""
+
+    def _merge(self, group: list[StoredFile], level: int) -> None:
         """Replace acknowledged files, neighbours in time, by one.
 
         If one does not read back as it was written, all stay as they are, for the reader to judge.
@@ -341,6 +361,7 @@ class Store:
             self._files[table] = rest[:at] + [replace(file, level=_LEFT_ALONE) for file in group] + rest[at:]
             return
         merged = self._write(table, rows, sum(file.live_bytes for file in group), level, ordered=True)
+        merged = replace(merged, segment=group[0].segment)
         files = {**self._files, table: [*rest[:at], merged, *rest[at:]]}
         try:
             self._publish(files, {}, obsolete=[file.entry for file in group])
@@ -349,11 +370,11 @@ class Store:
                 self._folders[table].remove(Path(merged.entry.path).name)
             raise
 
-    def _read(self, group: list[_File]) -> Iterator[pa.Table]:
+    def _read(self, group: list[StoredFile]) -> Iterator[pa.Table]:
         for file in group:
             yield decode(self._bytes(file))
 
-    def _bytes(self, file: _File) -> bytes:
+    def _bytes(self, file: StoredFile) -> bytes:
         try:
             data = self._folders[file.entry.table].read(Path(file.entry.path).name)
         except OSError as error:
@@ -364,10 +385,10 @@ class Store:
 
     def _publish(
         self,
-        files: dict[str, list[_File]],
+        files: dict[str, list[StoredFile]],
         fields: dict[str, Any],
         *,
-        pending: list[_File] | None = None,
+        pending: list[StoredFile] | None = None,
         obsolete: Iterable[FileEntry] = (),
     ) -> None:
         """Replace the manifest by one that lists `files`; the obsolete ones, which it does not list, can go then."""
@@ -387,6 +408,7 @@ class Store:
         for entry in self._obsolete:
             self._folders[entry.table].remove(Path(entry.path).name)
         self._obsolete.clear()
+        self._manifest_bytes = len(text)
         self._root.reserve(MANIFEST, 2 * len(text) + RESERVE_BYTES)
 
     def _failure(self, error: OSError) -> StoreError:
@@ -398,9 +420,9 @@ class _Damaged(Exception):
     """A file does not read back as it was written."""
 
 
-def _groups(files: list[_File], limit_rows: int) -> Iterator[list[_File]]:
+def _groups(files: list[StoredFile], limit_rows: int) -> Iterator[list[StoredFile]]:
     """Neighbours that together stay within the bounds of one merge; a file too large alone is alone."""
-    group: list[_File] = []
+    group: list[StoredFile] = []
     rows = size = 0
     for file in files:
         rows, size = rows + file.entry.rows, size + file.live_bytes

@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -45,7 +45,7 @@ class Batch:
 
     `rings` holds the columns of each BPF ring's records, `sideband` raw chunks of the perf rings,
     `tables` rows that are Arrow already. `drained_to_ns`: every event before it is in this batch or
-    an earlier one.
+    an earlier one. The writer calls `first` before it stores the batch, and `then` when it has.
     """
 
     rings: dict[str, Columns] = field(default_factory=dict)
@@ -53,6 +53,8 @@ class Batch:
     tables: dict[str, list[pa.Table]] = field(default_factory=dict)
     losses: list[Loss] = field(default_factory=list)
     drained_to_ns: int = 0
+    first: Callable[[], None] | None = None
+    then: Callable[[], None] | None = None
 
     def add_table(self, name: str, rows: pa.Table) -> None:
         self.tables.setdefault(name, []).append(rows)
@@ -157,7 +159,7 @@ class Writer(threading.Thread):
         if not fits:
             self._drop(batch)
             self.pool.put_all(batch.rings)
-            batch = Batch(losses=batch.losses, drained_to_ns=batch.drained_to_ns)
+            batch = replace(batch, rings={}, sideband=[], tables={})
         self._queue.put(batch)
         return fits
 
@@ -180,10 +182,17 @@ class Writer(threading.Thread):
                 batch.set()
                 continue
             try:
+                if batch.first:
+                    batch.first()
                 self._store_batch(batch)
             except Exception as error:
                 self.failure = error
                 self._lose_whole(batch, f"the recorder failed: {error}")
+            try:
+                if batch.then:
+                    batch.then()
+            except Exception as error:
+                self.failure = error
             with self._lock:
                 self._queued_bytes -= batch.nbytes
             self.pool.put_all(batch.rings)

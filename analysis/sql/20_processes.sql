@@ -38,9 +38,9 @@ SELECT
     capture, host, pid,
     coalesce(arg_max(comm, ts_ns) FILTER (tid = pid), arg_max(comm, ts_ns)),
     coalesce(arg_max(comm_bytes, ts_ns) FILTER (tid = pid), arg_max(comm_bytes, ts_ns)),
-    CASE
-        WHEN bool_or(event = 'alive') THEN 'alive'
-        WHEN bool_or(event IN ('fork', 'clone') AND tid = pid) THEN 'fork'
+    -- a flight recorder looks again and again at who is alive
+    CASE arg_min(event, ts_ns) FILTER (event IN ('fork', 'clone', 'alive') AND tid = pid)
+        WHEN 'alive' THEN 'alive' WHEN 'fork' THEN 'fork' WHEN 'clone' THEN 'fork'
     END,
     min(ts_ns), max(ts_ns), max(ts_ns) FILTER (event = 'exit' AND tid = pid),
     arg_min(parent_pid, ts_ns) FILTER (event IN ('fork', 'clone', 'alive') AND tid = pid),

@@ -81,6 +81,7 @@ def test_a_process_has_a_beginning_a_name_counts_and_an_end(tmp_path: Path) -> N
             task("exec", 20, comm=b"eleven", path=b"/bin/eleven\xff"),
             task("clone", 25, tid=12, parent_pid=11, parent_tid=11),
             task("rename", 30, tid=12, comm=b"worker"),
+            task("alive", 38, source="proc", parent_pid=7),  # a flight recorder looks again
             task("exit", 40, tid=12),
             task("exit", 50),
         ],

@@ -1,9 +1,10 @@
--- Which readings of /proc/PID/maps can judge the rebuild? Those that it was not made from, checkpoints and final ones.
+-- Which readings of /proc/PID/maps can judge the rebuild? Those that it was not made from: checkpoints, final ones and those
+-- at a trigger, as far as all events before them are in the capture.
 -- Of a process that changed its mappings meanwhile, a reading shows what was never there at one instant.
 CREATE TABLE judges (
     -- number of the reading
     reading,
-    -- checkpoint or final
+    -- checkpoint, final or trigger
     reason,
     -- process read
     pid,
@@ -21,7 +22,7 @@ CREATE TABLE judges (
 WITH taken AS (
     SELECT DISTINCT reading, reason, pid, ts_begin_ns AS begin_ns, ts_end_ns AS end_ns
     FROM maps
-    WHERE reason IN ('checkpoint', 'final')
+    WHERE reason IN ('checkpoint', 'final', 'trigger') AND ts_end_ns <= getvariable('covered_to_ns')
 ),
 placed AS (
     SELECT taken.*, space, row_number() OVER (PARTITION BY space ORDER BY begin_ns, reading) AS turn

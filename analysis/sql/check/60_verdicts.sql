@@ -2,7 +2,7 @@
 CREATE TABLE verdicts (
     -- number of the reading
     reading,
-    -- checkpoint or final
+    -- checkpoint, final or trigger
     reason,
     -- process read
     pid,

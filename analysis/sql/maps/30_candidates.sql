@@ -22,7 +22,7 @@ met AS (
 edges AS (
     SELECT start AS page
     FROM maps JOIN tellers ON maps.pid = tellers.pid AND ts_begin_ns BETWEEN from_ns AND until_ns
-    WHERE capture = getvariable('capture') AND reason NOT IN ('checkpoint', 'final')
+    WHERE capture = getvariable('capture') AND reason NOT IN ('checkpoint', 'final', 'trigger')
     UNION SELECT lo FROM silent
     UNION SELECT hi FROM silent
 ),

@@ -20,7 +20,7 @@ distinct_vmas AS (
         UNION ALL
         SELECT start, "end", ts_begin_ns
         FROM maps JOIN tellers ON maps.pid = tellers.pid AND ts_begin_ns BETWEEN from_ns AND until_ns
-        WHERE capture = getvariable('capture') AND reason NOT IN ('checkpoint', 'final')
+        WHERE capture = getvariable('capture') AND reason NOT IN ('checkpoint', 'final', 'trigger')
             AND start <= getvariable('highest') AND "end" >= getvariable('lowest')
     )
     GROUP BY ALL

@@ -12,7 +12,7 @@ CREATE OR REPLACE TABLE names (
 WITH readings AS (
     SELECT maps.*
     FROM maps JOIN tellers ON maps.pid = tellers.pid AND ts_begin_ns BETWEEN from_ns AND until_ns
-    WHERE capture = getvariable('capture') AND reason NOT IN ('checkpoint', 'final')
+    WHERE capture = getvariable('capture') AND reason NOT IN ('checkpoint', 'final', 'trigger')
 )
 SELECT start, "end", ts_begin_ns, path_bytes
 FROM readings

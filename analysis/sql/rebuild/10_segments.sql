@@ -52,8 +52,9 @@ happened AS (
     FROM paired
     WHERE source = 'perf' OR source_before IS DISTINCT FROM 'perf'
 ),
+-- a flight recorder looks again from time to time, at threads that are counted already
 alive AS (
-    SELECT pid, tid, ts_ns::BIGINT AS ts_ns FROM tasks WHERE event = 'alive'
+    SELECT pid, tid, min(ts_ns)::BIGINT AS ts_ns FROM tasks WHERE event = 'alive' GROUP BY pid, tid
 ),
 sighted AS (
     SELECT pid, min(ts_ns) AS ts_ns
@@ -61,7 +62,7 @@ sighted AS (
         SELECT pid, min(ts_ns)::BIGINT AS ts_ns FROM tasks WHERE event NOT IN ('alive', 'clone', 'fork') OR tid = pid GROUP BY pid
         UNION ALL SELECT pid, min(ts_ns)::BIGINT FROM vmas GROUP BY pid
         UNION ALL SELECT pid, min(first_ns) FROM mm_seen GROUP BY pid
-        UNION ALL SELECT pid, min(ts_begin_ns)::BIGINT FROM maps WHERE reason NOT IN ('checkpoint', 'final') GROUP BY pid
+        UNION ALL SELECT pid, min(ts_begin_ns)::BIGINT FROM maps WHERE reason NOT IN ('checkpoint', 'final', 'trigger') GROUP BY pid
     )
     GROUP BY pid
 ),

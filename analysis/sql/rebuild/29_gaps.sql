@@ -34,8 +34,10 @@ raised AS (
     SELECT space, greatest(lost.from_ns, lives.from_ns) AS from_ns, lost.to_ns AS settled_ns, reason
     FROM lost JOIN lives ON lost.to_ns >= lives.from_ns AND (lives.to_ns IS NULL OR lost.from_ns < lives.to_ns)
     UNION ALL
-    SELECT space, from_ns, from_ns, if(began = 'fork', 'the process that it is a copy of is not known', 'what was mapped before the recording is not known')
-    FROM lives WHERE began IN ('alive', 'unknown') OR (began = 'fork' AND parent IS NULL)
+    -- of what happened before the start, all or a part or nothing may be there
+    SELECT space, from_ns, greatest(from_ns, getvariable('started_ns')),
+        if(began = 'fork', 'the process that it is a copy of is not known', 'what was mapped before the recording is not known')
+    FROM lives WHERE began IN ('alive', 'unknown') OR (began = 'fork' AND parent IS NULL) OR from_ns < getvariable('started_ns')
     UNION ALL
     -- perf tells of an exec before the new mappings, the raw tracepoint after them
     SELECT space, from_ns, from_ns, 'the beginning of its exec was lost'
