@@ -171,11 +171,17 @@ _FINAL = {
 def store(engine: Engine, folder: Path) -> None:
     """Write what a rebuild found to the files of a stored timeline."""
     for name, columns in STORED.items():
-        typed = ", ".join(f"{quote(column)}::{type} AS {quote(column)}" for column, type in columns.items())
+        # texts stay what they are: an ENUM is written as text, and six times faster
+        typed = ", ".join(
+            quote(column) if type == "VARCHAR" else f"{quote(column)}::{type} AS {quote(column)}"
+            for column, type in columns.items()
+        )
         named = ", ".join(map(quote, columns))
         engine.execute(
             f"COPY (SELECT {typed} FROM ({_FINAL[name]}) AS found({named})) "
-            f"TO {text_literal(str(folder / f'{name}.parquet'))} (FORMAT parquet, COMPRESSION zstd)"
+            f"TO {text_literal(str(folder / f'{name}.parquet'))} "
+            # version 2 has delta encoding, which suits times; dictionaries are for texts and devices, which are few
+            "(FORMAT parquet, PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT 1000, COMPRESSION zstd)"
         )
 
 

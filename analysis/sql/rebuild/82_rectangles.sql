@@ -80,7 +80,7 @@ SELECT
     plane // 4, lives.pid, (lo::UBIGINT << 12), (hi::UBIGINT << 12), suspected.from_ns, suspected.to_ns,
     perms, dev, inode, generation, path, if(inode = 0 AND dev = 0, 0, (lo - base) << 12)::UBIGINT,
     cause, source, event_ns, tid, call_ns, end_cause, end_source, end_event_ns, end_tid, end_call_ns,
-    if(coalesce(suspected.reason, spot_reason) IS NULL AND suspected.look <> 0, 'certain', 'possible'),
+    if(coalesce(suspected.reason, spot_reason) IS NULL AND suspected.look <> 0, 'certain', 'possible')::certainty,
     coalesce(suspected.reason, spot_reason, if(suspected.look = 0, 'what was moved there is not known', NULL))
 FROM suspected
 JOIN looks USING (look)
