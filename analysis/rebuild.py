@@ -121,7 +121,6 @@ class Rebuild:
         """Rebuild one slice; or say where it must be cut, because it is too large."""
         self._engine.execute(f"SET VARIABLE slice_from = {since}; SET VARIABLE slice_to = {until}")
         self._run("levels")
-        self._run("slice")
         deepest = self._value("SELECT max(level) FROM levels") or 0
         for level in range(deepest + 1):
             self._engine.execute(f"SET VARIABLE level = {level}")
@@ -139,7 +138,10 @@ class Rebuild:
             "count_if(kind IN ('probe', 'clear attach')), count_if(kind = 'fork') FROM spans"
         )
         if cells > self._slice_cells:
-            half = self._value("SELECT quantile_disc(key, 0.5) FROM slice")
+            half = self._value(
+                "SELECT quantile_disc(key, 0.5) FROM writes "
+                "WHERE key >= getvariable('slice_from') AND key < getvariable('slice_to')"
+            )
             if half is not None and half > since:
                 return half
         self._run("cells")

@@ -50,10 +50,15 @@ CREATE VIEW rectangles (
     reason
 ) AS
 WITH mapped AS (
-    FROM pieces WHERE plane % 4 = 0
-    UNION ALL
-    SELECT plane, lo, hi, key >> 3, NULL, look, base, cause, source, event_ns, tid, call_ns, NULL, NULL, NULL, NULL, NULL
-    FROM live WHERE plane % 4 = 0
+    SELECT
+        *, if(source = 'syscalls', call_ns, from_ns) AS event_ns,
+        if(end_source = 'syscalls', end_call_ns, to_ns) AS end_event_ns
+    FROM (
+        FROM pieces
+        UNION ALL
+        SELECT plane, lo, hi, key >> 3, NULL, look, base, cause, source, tid, call_ns, NULL, NULL, NULL, NULL FROM live
+    )
+    WHERE plane % 4 = 0
 ),
 -- a rectangle is parted where certainty begins or ends
 parted AS (
