@@ -17,19 +17,19 @@ CREATE TABLE suspects (
 SELECT
     space, exit_ns * 8 + 6, page, page + pages, 'a failed mmap(MAP_FIXED) can leave a hole', tid
 FROM calls
-WHERE call = 'mmap' AND NOT done AND flags & 16 <> 0 AND flags & 1048576 = 0 AND errno NOT IN (9, 17) AND pages > 0
+WHERE call = 'mmap' AND errno <> 0 AND flags & 16 <> 0 AND flags & 1048576 = 0 AND errno NOT IN (9, 17) AND pages > 0
 UNION ALL
 SELECT space, exit_ns * 8 + 6, new_page, new_page + new_pages, 'a failed mremap(MREMAP_FIXED) can have unmapped its target', tid
 FROM calls
-WHERE call = 'mremap' AND NOT done AND flags & 2 <> 0 AND new_pages > 0
+WHERE call = 'mremap' AND errno <> 0 AND flags & 2 <> 0 AND new_pages > 0
 UNION ALL
 SELECT space, exit_ns * 8 + 6, page, page + pages, 'a failed mremap of several mappings can have moved some', tid
 FROM calls
-WHERE call = 'mremap' AND NOT done AND flags & 2 <> 0 AND new_pages = pages AND pages > 0
+WHERE call = 'mremap' AND errno <> 0 AND flags & 2 <> 0 AND new_pages = pages AND pages > 0
 UNION ALL
 SELECT space, exit_ns * 8 + 6, page, page + 1, 'what was attached there is not known', tid
 FROM calls
-WHERE call IN ('shmdt', 'io_destroy') AND done
+WHERE call IN ('shmdt', 'io_destroy') AND errno = 0
     AND NOT EXISTS (FROM removals WHERE removals.tid = calls.tid AND removals.enter_ns = calls.enter_ns)
 UNION ALL
 SELECT space, ts_ns * 8 + 6, from_page, to_page, 'the program headers of the executed file are not known', tid
