@@ -25,6 +25,8 @@ __all__ = ["PAGE_BYTES", "Rebuild", "rebuilt", "store"]
 
 PAGE_BYTES = 4096
 _END = 1 << 62
+# what a copy copies is asked for just before it, which must be in the same slice
+_WHOLE = "key NOT IN (SELECT key FROM writes WHERE kind = 'copy')"
 
 
 @cache
@@ -92,17 +94,10 @@ class Rebuild:
     def _cuts(self) -> list[int]:
         """Keys between which slices lie: about so many writes each."""
         rows = self._engine.execute(
-            "SELECT max(key) + 1, sum(count) OVER (ORDER BY bucket) FROM "
-            "(SELECT key >> 20 AS bucket, max(key) AS key, count(*) AS count FROM writes GROUP BY bucket) "
-            "GROUP BY bucket, count ORDER BY bucket"
+            f"SELECT min(key) FROM writes WHERE {_WHOLE} AND rowid >= {self._slice_writes} "
+            f"GROUP BY rowid // {self._slice_writes} ORDER BY 1"
         )
-        cuts = [0]
-        done = 0
-        for key, total in rows:
-            if total - done >= self._slice_writes:
-                cuts.append(key)
-                done = total
-        return [*cuts, _END]
+        return [0, *(key for (key,) in rows), _END]
 
     def _slices(self, since: int, until: int) -> None:
         """Rebuild from one key to another, in as many slices as it takes."""
@@ -140,7 +135,7 @@ class Rebuild:
         if cells > self._slice_cells:
             half = self._value(
                 "SELECT quantile_disc(key, 0.5) FROM writes "
-                "WHERE key >= getvariable('slice_from') AND key < getvariable('slice_to')"
+                f"WHERE key >= getvariable('slice_from') AND key < getvariable('slice_to') AND {_WHOLE}"
             )
             if half is not None and half > since:
                 return half
