@@ -177,8 +177,9 @@ def store(engine: Engine, folder: Path) -> None:
         engine.execute(
             f"COPY (SELECT {typed} FROM ({_FINAL[name]}) AS found({named})) "
             f"TO {text_literal(str(folder / f'{name}.parquet'))} "
-            # version 2 has delta encoding, which suits times; dictionaries are for texts and devices, which are few
-            "(FORMAT parquet, PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT 1000, COMPRESSION zstd)"
+            # version 2 has delta encoding, which suits times; dictionaries are for texts and devices, which are few;
+            # level 3 would take a fifth more time and 5 % less space
+            "(FORMAT parquet, PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT 1000, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
         )
 
 
