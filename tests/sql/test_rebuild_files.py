@@ -835,6 +835,29 @@ def test_rows_in_rows_out(name: str, found: dict[str, list[tuple[Any, ...]]]) ->
     assert found[name] == EXPECTED[name][1]
 
 
+def rectangles(directory: Path, rows: dict[str, list[dict[str, Any]]], **slices: int) -> list[tuple[Any, ...]]:
+    with Engine(open_captures([build_capture(directory / "capture", rows)])) as engine:
+        Rebuild(engine, **slices).run()
+        return engine.execute("SELECT * FROM rectangles ORDER BY ALL")
+
+
+@pytest.mark.parametrize("slices", [{"slice_writes": 1}, {"slice_writes": 3}, {"slice_cells": 1}], ids=str)
+def test_slices_do_not_show(slices: dict[str, int], tmp_path: Path) -> None:
+    """Wherever the time is cut; a move is written as two things that belong together."""
+    assert rectangles(tmp_path / "cut", ROWS, **slices) == rectangles(tmp_path / "whole", ROWS)
+
+
+def test_a_call_that_goes_on_over_a_reading_disturbs_it(tmp_path: Path) -> None:
+    """Also where another, which only began after the reading, returned first."""
+    calls = [call(895, 960, "munmap", 0x1006, 2, tid=71), call(925, 935, "mmap", 0, 1, 0x3000, flags=34)]
+    rows = ROWS | {"syscalls": [*ROWS["syscalls"], *calls], "vmas": [*ROWS["vmas"], vma(930, 0x3000, 1)], "losses": []}
+    with Engine(open_captures([build_capture(tmp_path / "capture", rows)])) as engine:
+        Rebuild(engine).run()
+        assert engine.execute(f"SELECT space, from_ns - {START_NS}, reason FROM gaps") == [
+            (1, 900, "mappings changed while they were read")
+        ]
+
+
 def test_every_column_of_every_table_is_documented(tmp_path: Path) -> None:
     """The database is asked which columns there are; the files must have a comment for each, under its name."""
     text = "\n".join(FOLDER.joinpath(f"{name}.sql").read_text() for name in NAMES)
