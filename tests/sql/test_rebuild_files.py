@@ -165,19 +165,19 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         ],
     ),
     "21_calls": (
-        "SELECT tid, t(enter_ns), t(exit_ns), call, done, errno, p(page), pages, p(result), flags, new_pages, p(new_page), op FROM calls",
+        "SELECT tid, t(enter_ns), t(exit_ns), call, errno, p(page), pages, p(result), flags, new_pages, p(new_page), op FROM calls",
         [
-            (7, 100, 110, "mmap", True, 0, "0", 8, "1000", 34, None, None, 0),
-            (7, 112, 118, "mprotect", True, 0, "1002", 2, "0", 0, None, None, 0),
-            (7, 120, 130, "mremap", True, 0, "1000", 1, "1800", 3, 2, "1800", 0),
-            (7, 190, 195, "brk", True, 0, "0", 0, "400", 0, None, None, 0),
-            (7, 200, 210, "brk", True, 0, "402", 0, "402", 0, None, None, 0),
-            (7, 220, 230, "shmat", True, 0, "0", 0, "2000", 0, None, None, 0),
-            (7, 240, 245, "madvise", True, 0, "1004", 1, "0", 0, None, None, 10),
-            (7, 255, 275, "munmap", True, 0, "1006", 2, "0", 0, None, None, 0),
-            (7, 300, 310, "shmdt", True, 0, "2000", 0, "0", 0, None, None, 0),
-            (7, 320, 330, "mmap", False, 19, "1005", 1, None, 18, None, None, 0),
-            (71, 260, 270, "mmap", True, 0, "0", 2, "1006", 34, None, None, 0),
+            (7, 100, 110, "mmap", 0, "0", 8, "1000", 34, None, None, 0),
+            (7, 112, 118, "mprotect", 0, "1002", 2, "0", 0, None, None, 0),
+            (7, 120, 130, "mremap", 0, "1000", 1, "1800", 3, 2, "1800", 0),
+            (7, 190, 195, "brk", 0, "0", 0, "400", 0, None, None, 0),
+            (7, 200, 210, "brk", 0, "402", 0, "402", 0, None, None, 0),
+            (7, 220, 230, "shmat", 0, "0", 0, "2000", 0, None, None, 0),
+            (7, 240, 245, "madvise", 0, "1004", 1, "0", 0, None, None, 10),
+            (7, 255, 275, "munmap", 0, "1006", 2, "0", 0, None, None, 0),
+            (7, 300, 310, "shmdt", 0, "2000", 0, "0", 0, None, None, 0),
+            (7, 320, 330, "mmap", 19, "1005", 1, None, 18, None, None, 0),
+            (71, 260, 270, "mmap", 0, "0", 2, "1006", 34, None, None, 0),
         ],
     ),
     "21_looks": (
@@ -216,14 +216,14 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         ],
     ),
     "24_records": (
-        "SELECT tid, t(ts_ns), p(lo), p(hi), look, p(base), cause, t(call_ns), t(exit_ns), flags, p(from_page), p(to_page) FROM records",
+        "SELECT tid, t(ts_ns), p(lo), p(hi), look, p(base), cause, t(call_ns), flags, p(from_page), p(to_page) FROM records",
         [
-            (7, 105, "1000", "1008", 8, "0", "mmap", 100, 110, 34, "1000", "1008"),
-            (7, 115, "1002", "1004", 4, "0", "mprotect", 112, 118, 0, "1002", "1004"),
-            (7, 20, "300", "305", 6, "300", "exec", None, None, None, "300", "305"),
-            (7, 205, "400", "402", 8, "0", "brk", 200, 210, 0, "400", "402"),
-            (7, 225, "2000", "2003", 9, "2000", "shmat", 220, 230, 0, "2000", "2003"),
-            (71, 265, "1006", "1008", 2, "0", "mmap", 260, 270, 34, "1006", "1008"),
+            (7, 105, "1000", "1008", 8, "0", "mmap", 100, 34, "1000", "1008"),
+            (7, 115, "1002", "1004", 4, "0", "mprotect", 112, 0, "1002", "1004"),
+            (7, 20, "300", "305", 6, "300", "exec", None, None, "300", "305"),
+            (7, 205, "400", "402", 8, "0", "brk", 200, 0, "400", "402"),
+            (7, 225, "2000", "2003", 9, "2000", "shmat", 220, 0, "2000", "2003"),
+            (71, 265, "1006", "1008", 2, "0", "mmap", 260, 34, "1006", "1008"),
         ],
     ),
     "26_removals": (
@@ -262,9 +262,9 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         ],
     ),
     "30_suspects": (
-        "SELECT space, k(key), p(lo), p(hi), reason, t(event_ns), tid FROM suspects",
+        "SELECT space, k(key), p(lo), p(hi), reason, tid FROM suspects",
         [
-            (1, 2646, "1005", "1006", "a failed mmap(MAP_FIXED) can leave a hole", 330, 7),
+            (1, 2646, "1005", "1006", "a failed mmap(MAP_FIXED) can leave a hole", 7),
         ],
     ),
     "32_reasons": (
@@ -274,52 +274,52 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         ],
     ),
     "40_writes": (
-        "SELECT plane, k(key), p(lo), p(hi), kind, soft, look, p(base), cause, source, t(event_ns), tid, t(call_ns) FROM writes WHERE source <> 'maps' OR lo < 1026",
+        "SELECT plane, k(key), p(lo), p(hi), kind, soft, look, p(base), cause, source, tid, t(call_ns) FROM writes WHERE source <> 'maps' OR lo < 1026",
         [
-            (4, 1043, "1000", None, "probe", False, None, "800", "mremap", "syscalls", 120, 7, 120),
-            (4, 1044, "1000", "1001", "clear", False, None, None, "mremap", "syscalls", 120, 7, 120),
-            (4, 1044, "1800", "1802", "copy", False, None, "800", "mremap", "syscalls", 120, 7, 120),
-            (4, 164, "300", "305", "set", False, 6, "300", "exec", "vmas", 20, 7, None),
-            (4, 1644, "400", "402", "set", False, 8, "0", "brk", "vmas", 205, 7, 200),
-            (4, 165, "302", "305", "clear", False, None, None, "exec", "vmas", 20, 7, None),
-            (4, 1804, "2000", "2003", "set", False, 9, "2000", "shmat", "vmas", 225, 7, 220),
-            (4, 2122, "1006", "1008", "clear", False, None, None, "munmap", "syscalls", 255, 7, 255),
-            (4, 2124, "1006", "1008", "set", False, 2, "0", "mmap", "vmas", 265, 71, 260),
-            (4, 2484, "2000", "2003", "clear attach", False, 9, "2000", "shmdt", "syscalls", 300, 7, 300),
-            (4, 3207, "0", None, "fork", False, None, None, "fork", "tasks", 400, 8, None),
-            (4, 7200, "0", "300", "clear", True, None, None, "resync", "maps", 900, 7, None),
-            (4, 7200, "300", "302", "set", True, 5, "300", "resync", "maps", 900, 7, None),
-            (4, 7200, "302", "400", "clear", True, None, None, "resync", "maps", 900, 7, None),
-            (4, 7200, "400", "402", "set", True, 7, "0", "resync", "maps", 900, 7, None),
-            (4, 844, "1000", "1008", "set", False, 8, "0", "mmap", "vmas", 105, 7, 100),
-            (4, 924, "1002", "1004", "set", False, 4, "0", "mprotect", "vmas", 115, 7, 112),
-            (5, 1043, "1000", None, "probe", False, None, "800", "mremap", "syscalls", 120, 7, 120),
-            (5, 1044, "1000", "1001", "clear", False, None, None, "mremap", "syscalls", 120, 7, 120),
-            (5, 1044, "1800", "1802", "copy", False, None, "800", "mremap", "syscalls", 120, 7, 120),
-            (5, 164, "300", "305", "clear", False, None, "300", "exec", "vmas", 20, 7, None),
-            (5, 1644, "400", "402", "clear", False, None, "0", "brk", "vmas", 205, 7, 200),
-            (5, 165, "302", "305", "clear", False, None, None, "exec", "vmas", 20, 7, None),
-            (5, 1804, "2000", "2003", "clear", False, None, "2000", "shmat", "vmas", 225, 7, 220),
-            (5, 1964, "1004", "1005", "set", False, 0, "0", "madvise", "syscalls", 240, 7, 240),
-            (5, 2122, "1006", "1008", "clear", False, None, None, "munmap", "syscalls", 255, 7, 255),
-            (5, 2124, "1006", "1008", "clear", False, None, "0", "mmap", "vmas", 265, 71, 260),
-            (5, 2484, "2000", "2003", "clear", False, None, "2000", "shmdt", "syscalls", 300, 7, 300),
-            (5, 3207, "0", None, "fork", False, None, None, "fork", "tasks", 400, 8, None),
-            (5, 844, "1000", "1008", "clear", False, None, "0", "mmap", "vmas", 105, 7, 100),
-            (6, 1043, "1000", None, "probe", False, None, "800", "mremap", "syscalls", 120, 7, 120),
-            (6, 1044, "1000", "1001", "clear", False, None, None, "mremap", "syscalls", 120, 7, 120),
-            (6, 1044, "1800", "1802", "copy", False, None, "800", "mremap", "syscalls", 120, 7, 120),
-            (6, 164, "300", "305", "clear", False, None, "300", "exec", "vmas", 20, 7, None),
-            (6, 1644, "400", "402", "clear", False, None, "0", "brk", "vmas", 205, 7, 200),
-            (6, 165, "302", "305", "clear", False, None, None, "exec", "vmas", 20, 7, None),
-            (6, 1804, "2000", "2003", "clear", False, None, "2000", "shmat", "vmas", 225, 7, 220),
-            (6, 2122, "1006", "1008", "clear", False, None, None, "munmap", "syscalls", 255, 7, 255),
-            (6, 2124, "1006", "1008", "clear", False, None, "0", "mmap", "vmas", 265, 71, 260),
-            (6, 2646, "1005", "1006", "set", False, 1, "0", "mmap", "syscalls", 330, 7, None),
-            (6, 3207, "0", None, "fork", False, None, None, "fork", "tasks", 400, 8, None),
-            (6, 7287, "0", "8000000000000", "clear", False, None, None, "resync", "maps", 900, 7, None),
-            (6, 844, "1000", "1008", "clear", False, None, "0", "mmap", "vmas", 105, 7, 100),
-            (6, 924, "1002", "1004", "clear", False, None, "0", "mprotect", "vmas", 115, 7, 112),
+            (4, 1043, "1000", None, "probe", False, None, "800", "mremap", "syscalls", 7, 120),
+            (4, 1044, "1000", "1001", "clear", False, None, None, "mremap", "syscalls", 7, 120),
+            (4, 1044, "1800", "1802", "copy", False, None, "800", "mremap", "syscalls", 7, 120),
+            (4, 164, "300", "305", "set", False, 6, "300", "exec", "vmas", 7, None),
+            (4, 1644, "400", "402", "set", False, 8, "0", "brk", "vmas", 7, 200),
+            (4, 165, "302", "305", "clear", False, None, None, "exec", "vmas", 7, None),
+            (4, 1804, "2000", "2003", "set", False, 9, "2000", "shmat", "vmas", 7, 220),
+            (4, 2122, "1006", "1008", "clear", False, None, None, "munmap", "syscalls", 7, 255),
+            (4, 2124, "1006", "1008", "set", False, 2, "0", "mmap", "vmas", 71, 260),
+            (4, 2484, "2000", "2003", "clear attach", False, 9, "2000", "shmdt", "syscalls", 7, 300),
+            (4, 3207, "0", None, "fork", False, None, None, "fork", "tasks", 8, None),
+            (4, 7200, "0", "300", "clear", True, None, None, "resync", "maps", 7, None),
+            (4, 7200, "300", "302", "set", True, 5, "300", "resync", "maps", 7, None),
+            (4, 7200, "302", "400", "clear", True, None, None, "resync", "maps", 7, None),
+            (4, 7200, "400", "402", "set", True, 7, "0", "resync", "maps", 7, None),
+            (4, 844, "1000", "1008", "set", False, 8, "0", "mmap", "vmas", 7, 100),
+            (4, 924, "1002", "1004", "set", False, 4, "0", "mprotect", "vmas", 7, 112),
+            (5, 1043, "1000", None, "probe", False, None, "800", "mremap", "syscalls", 7, 120),
+            (5, 1044, "1000", "1001", "clear", False, None, None, "mremap", "syscalls", 7, 120),
+            (5, 1044, "1800", "1802", "copy", False, None, "800", "mremap", "syscalls", 7, 120),
+            (5, 164, "300", "305", "clear", False, None, "300", "exec", "vmas", 7, None),
+            (5, 1644, "400", "402", "clear", False, None, "0", "brk", "vmas", 7, 200),
+            (5, 165, "302", "305", "clear", False, None, None, "exec", "vmas", 7, None),
+            (5, 1804, "2000", "2003", "clear", False, None, "2000", "shmat", "vmas", 7, 220),
+            (5, 1964, "1004", "1005", "set", False, 0, "0", "madvise", "syscalls", 7, 240),
+            (5, 2122, "1006", "1008", "clear", False, None, None, "munmap", "syscalls", 7, 255),
+            (5, 2124, "1006", "1008", "clear", False, None, "0", "mmap", "vmas", 71, 260),
+            (5, 2484, "2000", "2003", "clear", False, None, "2000", "shmdt", "syscalls", 7, 300),
+            (5, 3207, "0", None, "fork", False, None, None, "fork", "tasks", 8, None),
+            (5, 844, "1000", "1008", "clear", False, None, "0", "mmap", "vmas", 7, 100),
+            (6, 1043, "1000", None, "probe", False, None, "800", "mremap", "syscalls", 7, 120),
+            (6, 1044, "1000", "1001", "clear", False, None, None, "mremap", "syscalls", 7, 120),
+            (6, 1044, "1800", "1802", "copy", False, None, "800", "mremap", "syscalls", 7, 120),
+            (6, 164, "300", "305", "clear", False, None, "300", "exec", "vmas", 7, None),
+            (6, 1644, "400", "402", "clear", False, None, "0", "brk", "vmas", 7, 200),
+            (6, 165, "302", "305", "clear", False, None, None, "exec", "vmas", 7, None),
+            (6, 1804, "2000", "2003", "clear", False, None, "2000", "shmat", "vmas", 7, 220),
+            (6, 2122, "1006", "1008", "clear", False, None, None, "munmap", "syscalls", 7, 255),
+            (6, 2124, "1006", "1008", "clear", False, None, "0", "mmap", "vmas", 71, 260),
+            (6, 2646, "1005", "1006", "set", False, 1, "0", "mmap", "syscalls", 7, None),
+            (6, 3207, "0", None, "fork", False, None, None, "fork", "tasks", 8, None),
+            (6, 7287, "0", "8000000000000", "clear", False, None, None, "resync", "maps", 7, None),
+            (6, 844, "1000", "1008", "clear", False, None, "0", "mmap", "vmas", 7, 100),
+            (6, 924, "1002", "1004", "clear", False, None, "0", "mprotect", "vmas", 7, 112),
         ],
     ),
     "48_state": (
@@ -334,29 +334,8 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
             (2, 1),
         ],
     ),
-    "51_slice": (
-        "SELECT level, plane, kind, count(*) FROM slice GROUP BY ALL",
-        [
-            (0, 4, "clear attach", 1),
-            (0, 4, "clear", 9),
-            (0, 4, "copy", 1),
-            (0, 4, "fork", 1),
-            (0, 4, "probe", 1),
-            (0, 4, "set", 13),
-            (0, 5, "clear", 9),
-            (0, 5, "copy", 1),
-            (0, 5, "fork", 1),
-            (0, 5, "probe", 1),
-            (0, 5, "set", 1),
-            (0, 6, "clear", 10),
-            (0, 6, "copy", 1),
-            (0, 6, "fork", 1),
-            (0, 6, "probe", 1),
-            (0, 6, "set", 1),
-        ],
-    ),
     "60_ranked": (
-        "SELECT plane, turn = key * 8 + enum_code(kind), k(key), p(lo), p(hi), kind FROM ranked WHERE lo >= 4096 AND source <> 'maps'",
+        "SELECT plane, w > coalesce(max(w) OVER (ORDER BY key, kind GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0), k(key), p(lo), p(hi), kind FROM ranked WHERE lo >= 4096 AND source <> 'maps'",
         [
             (4, True, 1043, "1000", None, "probe"),
             (4, True, 1044, "1000", "1001", "clear"),
@@ -572,28 +551,28 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         ],
     ),
     "73_close": (
-        "SELECT plane, p(lo), p(hi), t(from_ns), t(to_ns), cause, t(event_ns), end_cause, t(end_event_ns), end_tid FROM pieces",
+        "SELECT plane, p(lo), p(hi), t(from_ns), t(to_ns), cause, end_cause, end_tid FROM pieces",
         [
-            (4, "1000", "1001", 105, 130, "mmap", 105, "mremap", 120, 7),
-            (4, "1002", "1004", 105, 115, "mmap", 105, "mprotect", 115, 7),
-            (4, "1005", "1006", 105, 900, "mmap", 105, "resync", 900, 7),
-            (4, "1006", "1008", 105, 265, "mmap", 105, "munmap", 255, 7),
-            (4, "2000", "2003", 225, 310, "shmat", 225, "shmdt", 300, 7),
-            (6, "1005", "1006", 330, 910, "mmap", 330, "resync", 900, 7),
+            (4, "1000", "1001", 105, 130, "mmap", "mremap", 7),
+            (4, "1002", "1004", 105, 115, "mmap", "mprotect", 7),
+            (4, "1005", "1006", 105, 900, "mmap", "resync", 7),
+            (4, "1006", "1008", 105, 265, "mmap", "munmap", 7),
+            (4, "2000", "2003", 225, 310, "shmat", "shmdt", 7),
+            (6, "1005", "1006", 330, 910, "mmap", "resync", 7),
         ],
     ),
     "74_inherited": (
-        "SELECT plane, copy, k(key), p(lo), p(hi), look, t(event_ns), pid FROM inherited",
+        "SELECT plane, copy, k(key), p(lo), p(hi), look, pid FROM inherited",
         [
-            (4, 2, 3207, "1001", "1002", 8, 400, 8),
-            (4, 2, 3207, "1002", "1004", 4, 400, 8),
-            (4, 2, 3207, "1004", "1006", 8, 400, 8),
-            (4, 2, 3207, "1006", "1008", 2, 400, 8),
-            (4, 2, 3207, "1800", "1802", 8, 400, 8),
-            (4, 2, 3207, "300", "302", 6, 400, 8),
-            (4, 2, 3207, "400", "402", 8, 400, 8),
-            (5, 2, 3207, "1004", "1005", 0, 400, 8),
-            (6, 2, 3207, "1005", "1006", 1, 400, 8),
+            (4, 2, 3207, "1001", "1002", 8, 8),
+            (4, 2, 3207, "1002", "1004", 4, 8),
+            (4, 2, 3207, "1004", "1006", 8, 8),
+            (4, 2, 3207, "1006", "1008", 2, 8),
+            (4, 2, 3207, "1800", "1802", 8, 8),
+            (4, 2, 3207, "300", "302", 6, 8),
+            (4, 2, 3207, "400", "402", 8, 8),
+            (5, 2, 3207, "1004", "1005", 0, 8),
+            (6, 2, 3207, "1005", "1006", 1, 8),
         ],
     ),
     "75_copy": (
@@ -854,6 +833,29 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[Any,
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_in_rows_out(name: str, found: dict[str, list[tuple[Any, ...]]]) -> None:
     assert found[name] == EXPECTED[name][1]
+
+
+def rectangles(directory: Path, rows: dict[str, list[dict[str, Any]]], **slices: int) -> list[tuple[Any, ...]]:
+    with Engine(open_captures([build_capture(directory / "capture", rows)])) as engine:
+        Rebuild(engine, **slices).run()
+        return engine.execute("SELECT * FROM rectangles ORDER BY ALL")
+
+
+@pytest.mark.parametrize("slices", [{"slice_writes": 1}, {"slice_writes": 3}, {"slice_cells": 1}], ids=str)
+def test_slices_do_not_show(slices: dict[str, int], tmp_path: Path) -> None:
+    """Wherever the time is cut; a move is written as two things that belong together."""
+    assert rectangles(tmp_path / "cut", ROWS, **slices) == rectangles(tmp_path / "whole", ROWS)
+
+
+def test_a_call_that_goes_on_over_a_reading_disturbs_it(tmp_path: Path) -> None:
+    """Also where another, which only began after the reading, returned first."""
+    calls = [call(895, 960, "munmap", 0x1006, 2, tid=71), call(925, 935, "mmap", 0, 1, 0x3000, flags=34)]
+    rows = ROWS | {"syscalls": [*ROWS["syscalls"], *calls], "vmas": [*ROWS["vmas"], vma(930, 0x3000, 1)], "losses": []}
+    with Engine(open_captures([build_capture(tmp_path / "capture", rows)])) as engine:
+        Rebuild(engine).run()
+        assert engine.execute(f"SELECT space, from_ns - {START_NS}, reason FROM gaps") == [
+            (1, 900, "mappings changed while they were read")
+        ]
 
 
 def test_every_column_of_every_table_is_documented(tmp_path: Path) -> None:

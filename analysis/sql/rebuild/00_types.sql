@@ -6,6 +6,7 @@ CREATE TYPE cause AS ENUM (
 -- what a write does to its pages: see 40_writes.sql
 CREATE TYPE source AS ENUM ('vmas', 'syscalls', 'tasks', 'maps');
 CREATE TYPE kind AS ENUM ('clear', 'set', 'copy', 'probe', 'clear attach', 'fork');
+CREATE TYPE certainty AS ENUM ('certain', 'possible');
 CREATE MACRO pages_up(bytes) AS ((bytes >> 12) + (bytes & 4095 <> 0)::UBIGINT)::BIGINT;
 -- as /proc/PID/maps prints it (seq_file_path escapes the newline only); heap and stack are named by where they are
 CREATE MACRO label(dev, inode, path) AS CASE

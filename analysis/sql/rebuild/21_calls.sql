@@ -11,8 +11,6 @@ CREATE TABLE calls (
     exit_ns,
     -- mmap, munmap, mprotect, pkey_mprotect, remap_file_pages, mremap, brk, shmat, shmdt, madvise, io_setup, io_destroy, map_shadow_stack, prctl
     call,
-    -- whether it succeeded
-    done,
     -- error number, 0 for success
     errno,
     -- first page asked for; brk: first page past the break asked for [pages]
@@ -30,19 +28,25 @@ CREATE TABLE calls (
     -- madvise: the advice; prctl: what is set
     op
 ) AS
+WITH followed(syscall, of, call) AS (
+    -- with the operation, where only some count; compared once, texts are dear
+    SELECT syscall, of, call::cause
+    FROM (VALUES
+        ('mmap', NULL, 'mmap'), ('old_mmap', NULL, 'mmap'), ('munmap', NULL, 'munmap'), ('mprotect', NULL, 'mprotect'),
+        ('pkey_mprotect', NULL, 'pkey_mprotect'), ('remap_file_pages', NULL, 'remap_file_pages'), ('mremap', NULL, 'mremap'),
+        ('brk', NULL, 'brk'), ('shmat', NULL, 'shmat'), ('shmdt', NULL, 'shmdt'), ('ipc', 21, 'shmat'), ('ipc', 22, 'shmdt'),
+        ('io_setup', NULL, 'io_setup'), ('io_destroy', NULL, 'io_destroy'), ('map_shadow_stack', NULL, 'map_shadow_stack'),
+        ('madvise', 10, 'madvise'), ('madvise', 11, 'madvise'), ('prctl', 35, 'prctl')
+    ) AS names(syscall, of, call)
+)
 SELECT
-    users.space, tid, ts_enter_ns::BIGINT, ts_exit_ns::BIGINT,
-    (CASE syscall WHEN 'old_mmap' THEN 'mmap' WHEN 'ipc' THEN if(op = 21, 'shmat', 'shmdt') ELSE syscall END)::cause,
-    errno = 0, errno,
-    if(syscall IN ('brk', 'prctl'), pages_up(addr), (addr >> 12)::BIGINT),
-    if(syscall = 'remap_file_pages', (size >> 12)::BIGINT, pages_up(size)),
-    if(errno = 0, if(syscall = 'brk', pages_up(ret::UBIGINT), ret >> 12), NULL),
-    coalesce(flags, 0), pages_up(new_size), (new_addr >> 12)::BIGINT, coalesce(if(syscall = 'prctl', subop, op), 0)
+    users.space, tid, ts_enter_ns::BIGINT, ts_exit_ns::BIGINT, call, errno,
+    if(call IN ('brk', 'prctl'), pages_up(addr), (addr >> 12)::BIGINT),
+    if(call = 'remap_file_pages', (size >> 12)::BIGINT, pages_up(size)),
+    if(errno = 0, if(call = 'brk', pages_up(ret::UBIGINT), ret >> 12), NULL),
+    coalesce(flags, 0), pages_up(new_size), (new_addr >> 12)::BIGINT, coalesce(if(call = 'prctl', subop, op), 0)
 FROM syscalls
+JOIN followed ON syscalls.syscall = followed.syscall AND (of IS NULL OR op = of)
 -- few uses a process: cheaper than an ASOF join, which sorts the calls
 JOIN users ON syscalls.pid = users.pid AND ts_enter_ns::BIGINT >= from_ns AND ts_enter_ns::BIGINT < next_ns
-WHERE
-    syscall IN ('mmap', 'old_mmap', 'munmap', 'mprotect', 'pkey_mprotect', 'remap_file_pages', 'mremap', 'brk', 'shmat', 'shmdt',
-        'io_setup', 'io_destroy', 'map_shadow_stack')
-    OR (syscall = 'ipc' AND op IN (21, 22)) OR (syscall = 'madvise' AND op IN (10, 11))
-    OR (syscall = 'prctl' AND op = 35 AND subop = 7 AND errno = 0);
+WHERE call <> 'prctl' OR (subop = 7 AND errno = 0);

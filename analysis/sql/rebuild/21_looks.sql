@@ -1,4 +1,5 @@
 -- What different things were mapped? Number 0 is memory of which no record told.
+CREATE TYPE permissions AS ENUM (SELECT DISTINCT perms FROM seen WHERE perms IS NOT NULL ORDER BY perms);
 CREATE TABLE looks (
     -- number
     look,
@@ -17,6 +18,6 @@ CREATE TABLE looks (
 ) AS
 SELECT
     *, dense_rank() OVER (ORDER BY perms, dev, inode, if(inode = 0 AND dev = 0, path, ''::BLOB))::INTEGER
-FROM (SELECT DISTINCT look, perms, dev, inode, nullif(generation, -1), path FROM seen)
+FROM (SELECT DISTINCT look, perms::permissions AS perms, dev, inode, nullif(generation, -1), path FROM seen)
 UNION ALL
 SELECT 0, NULL, NULL, NULL, NULL, NULL, 0;

@@ -20,8 +20,6 @@ CREATE TABLE records (
     cause,
     -- entry of that call [ns, CLOCK_MONOTONIC]
     call_ns,
-    -- return of that call [ns, CLOCK_MONOTONIC]
-    exit_ns,
     -- flags of that call
     flags,
     -- first page changed; null where that is not known [pages]
@@ -33,8 +31,7 @@ WITH placed AS (
     SELECT
         users.space, vmas.tid, ts_ns::BIGINT AS ts_ns, ("start" >> 12)::BIGINT AS lo, ("end" >> 12)::BIGINT AS hi, look,
         if(vmas.inode = 0 AND vmas.dev = 0, 0, ("start" >> 12)::BIGINT - pgoff::BIGINT) AS base,
-        flags & 262144 <> 0 AS huge, -- MAP_HUGETLB: the length was rounded up further
-        flags & 256 <> 0 AS grows -- MAP_GROWSDOWN
+        flags AS vma_flags
     FROM vmas
     JOIN seen USING (perms, dev, inode, generation, path_bytes)
     JOIN users ON vmas.pid = users.pid AND ts_ns::BIGINT >= from_ns AND ts_ns::BIGINT < next_ns
@@ -43,23 +40,27 @@ asked AS (
     SELECT
         tid, enter_ns, calls.exit_ns, call, flags, CASE
             WHEN call IN ('mprotect', 'pkey_mprotect', 'remap_file_pages') THEN page
-            WHEN NOT done THEN NULL
+            WHEN errno <> 0 THEN NULL
             WHEN call IN ('mmap', 'map_shadow_stack') THEN result
             WHEN call = 'brk' THEN old_top
             WHEN call IN ('shmat', 'io_setup') THEN 0
         END AS first_page, CASE
             WHEN call IN ('mprotect', 'pkey_mprotect', 'remap_file_pages') THEN page + pages
-            WHEN NOT done THEN NULL
+            WHEN errno <> 0 THEN NULL
             WHEN call IN ('mmap', 'map_shadow_stack') THEN result + pages
             WHEN call = 'brk' THEN result
             WHEN call IN ('shmat', 'io_setup') THEN 1::BIGINT << 51
         END AS last_page
     FROM calls
     LEFT JOIN breaks ON calls.call = 'brk' AND calls.space = breaks.space AND calls.exit_ns = breaks.exit_ns
+    -- that call has no records
+    WHERE call <> 'munmap'
 ),
 matched AS (
     SELECT
-        placed.*, coalesce(asked.exit_ns >= placed.ts_ns, false) AS in_call, asked.* EXCLUDE (tid),
+        placed.*, coalesce(asked.exit_ns >= placed.ts_ns, false) AS in_call, asked.* EXCLUDE (tid, exit_ns),
+        vma_flags & 262144 <> 0 AS huge, -- MAP_HUGETLB: the length was rounded up further
+        vma_flags & 256 <> 0 AS grows, -- MAP_GROWSDOWN
         coalesce(placed.ts_ns <= exec_end_ns, false) AS in_exec
     FROM placed
     ASOF LEFT JOIN asked ON placed.tid = asked.tid AND placed.ts_ns >= asked.enter_ns
@@ -75,7 +76,7 @@ changed AS (
 SELECT
     space, tid, ts_ns, lo, hi, look, base,
     (CASE WHEN in_exec THEN 'exec'::cause WHEN in_call THEN call WHEN grows THEN 'stack growth'::cause ELSE 'not seen'::cause END),
-    if(in_call, enter_ns, NULL), if(in_call, exit_ns, NULL), if(in_call, flags, NULL),
+    if(in_call, enter_ns, NULL), if(in_call, flags, NULL),
     if(from_page < to_page AND (in_exec OR huge OR first_page IS NOT NULL), from_page, NULL),
     if(from_page < to_page AND (in_exec OR huge OR first_page IS NOT NULL), to_page, NULL)
 FROM changed;

@@ -44,7 +44,7 @@ attached AS (
 ),
 ends AS (
     SELECT calls.*, coalesce(own.hi, parents.hi) AS attach_hi, coalesce(own.look, parents.look) AS attach_look
-    FROM (FROM calls WHERE done AND call IN ('shmdt', 'io_destroy')) AS calls
+    FROM (FROM calls WHERE errno = 0 AND call IN ('shmdt', 'io_destroy')) AS calls
     ASOF LEFT JOIN attached AS own
         ON calls.space = own.space AND calls.call = own.call AND calls.page = own.lo AND calls.enter_ns > own.ts_ns
     ASOF LEFT JOIN attached AS parents
@@ -55,7 +55,7 @@ changes AS (
         space, tid, enter_ns, exit_ns, call, flags, page AS take_lo, page + pages AS take_hi, NULL::INTEGER AS attach_look,
         NULL::BIGINT AS source, NULL::BIGINT AS put_lo, NULL::BIGINT AS put_hi, NULL::BIGINT AS delta, NULL::BIGINT AS several_hi
     FROM calls
-    WHERE call = 'munmap' AND done
+    WHERE call = 'munmap' AND errno = 0
     UNION ALL
     SELECT calls.space, tid, enter_ns, calls.exit_ns, call, flags, top, old_top, NULL, NULL, NULL, NULL, NULL, NULL
     FROM calls JOIN breaks ON calls.space = breaks.space AND calls.exit_ns = breaks.exit_ns
@@ -78,6 +78,6 @@ changes AS (
         -- Linux 6.17: MREMAP_FIXED to the same length moves all there is in the range and keeps the gaps
         if(result <> page AND flags & 2 <> 0 AND pages = new_pages, page + pages, NULL)
     FROM calls
-    WHERE call = 'mremap' AND done
+    WHERE call = 'mremap' AND errno = 0
 )
 SELECT row_number() OVER (), * FROM changes;

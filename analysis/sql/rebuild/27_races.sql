@@ -27,25 +27,25 @@ many AS (
     HAVING min(tid) <> max(tid) AND space IN (SELECT space FROM removals)
 ),
 events AS (
-    SELECT space, tid, enter_ns AS since, exit_ns AS until, id, NULL::BIGINT AS from_page, NULL::BIGINT AS to_page, '' AS place, cause::VARCHAR AS cause, NULL::BIGINT AS copy
+    SELECT space, tid, enter_ns AS since, exit_ns AS until, id, NULL::BIGINT AS record, NULL::BIGINT AS copy
     FROM removals SEMI JOIN many USING (space)
     UNION ALL
-    SELECT space, tid, ts_ns, ts_ns, NULL, from_page, to_page, CASE
-            WHEN (cause = 'mmap' AND flags & 16 <> 0 AND flags & 1048576 = 0) OR (cause = 'shmat' AND flags & 16384 <> 0) OR cause = 'brk' THEN 'given'
-            WHEN cause IN ('mmap', 'shmat', 'io_setup', 'map_shadow_stack') THEN 'chosen'
-            ELSE 'kept'
-        END, cause::VARCHAR, NULL
+    SELECT space, tid, ts_ns, NULL, NULL, rowid, NULL
     FROM records SEMI JOIN many USING (space)
     WHERE from_page IS NOT NULL
         -- what stays in its place matters to moves only
         AND (cause NOT IN ('mprotect', 'pkey_mprotect', 'remap_file_pages', 'mremap') OR space IN (SELECT space FROM removals WHERE put_lo IS NOT NULL))
     UNION ALL
-    SELECT parent, parent_tid, from_ns, from_ns, NULL, 0, 1::BIGINT << 51, 'copied', 'fork', space
+    SELECT parent, parent_tid, from_ns, NULL, NULL, NULL, space
     FROM lives
     WHERE began = 'fork' AND parent IN (FROM many)
 ),
+-- most meet nothing: no change began within the call, nor did it begin within a call
 ranked AS (
-    SELECT *, row_number() OVER (PARTITION BY space ORDER BY since, until) AS rank FROM events
+    SELECT *, row_number() OVER by_time AS rank
+    FROM events
+    WINDOW by_time AS (PARTITION BY space ORDER BY since, until NULLS FIRST)
+    QUALIFY lead(since) OVER by_time <= until OR since <= max(until) OVER (by_time ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ),
 -- the last change that began within the call: all between began within it too
 spanned AS (
@@ -57,8 +57,20 @@ pairs AS (
     SELECT id, tid, space, unnest(range(rank + 1, last_rank + 1)) AS other FROM spanned WHERE last_rank > rank
 ),
 met AS (
-    SELECT pairs.id, other.id AS other_id, other.since AS other_ns, other.from_page, other.to_page, other.place, other.cause, other.copy
-    FROM pairs JOIN ranked AS other ON pairs.space = other.space AND pairs.other = other.rank AND pairs.tid <> other.tid
+    SELECT
+        pairs.id, other.id AS other_id, other.since AS other_ns, other.copy,
+        if(copy IS NULL, from_page, 0) AS from_page, if(copy IS NULL, to_page, 1::BIGINT << 51) AS to_page,
+        CASE
+            WHEN copy IS NOT NULL THEN 'copied'
+            WHEN record IS NULL THEN ''
+            WHEN (cause = 'mmap' AND flags & 16 <> 0 AND flags & 1048576 = 0) OR (cause = 'shmat' AND flags & 16384 <> 0) OR cause = 'brk' THEN 'given'
+            WHEN cause IN ('mmap', 'shmat', 'io_setup', 'map_shadow_stack') THEN 'chosen'
+            ELSE 'kept'
+        END AS place,
+        if(copy IS NULL, cause, 'fork') AS cause
+    FROM pairs
+    JOIN ranked AS other ON pairs.space = other.space AND pairs.other = other.rank AND pairs.tid <> other.tid
+    LEFT JOIN (SELECT rowid AS record, cause, flags, from_page, to_page FROM records) AS records USING (record)
 ),
 either_way AS (
     SELECT id, other_id FROM met WHERE other_id IS NOT NULL

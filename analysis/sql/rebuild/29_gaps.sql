@@ -25,9 +25,15 @@ active AS (
     SELECT space, ts_ns AS first_ns, ts_ns AS last_ns FROM records
     UNION ALL SELECT space, enter_ns, exit_ns FROM removals
 ),
+-- readings are few and often only the first: what was not meanwhile need not be sorted
+meanwhile AS (
+    SELECT space, last_ns, min(first_ns) OVER (PARTITION BY space ORDER BY last_ns DESC) AS first_ns
+    FROM active JOIN (SELECT space, min(begin_ns) AS since, max(end_ns) AS until FROM readings GROUP BY space) USING (space)
+    WHERE last_ns >= since AND first_ns <= until
+),
 disturbed AS (
     SELECT readings.space, begin_ns FROM readings
-    ASOF JOIN active ON readings.space = active.space AND readings.begin_ns <= active.last_ns
+    ASOF JOIN meanwhile ON readings.space = meanwhile.space AND readings.begin_ns <= meanwhile.last_ns
     WHERE first_ns <= end_ns
 ),
 raised AS (

@@ -10,37 +10,35 @@ CREATE TABLE suspects (
     hi,
     -- why
     reason,
-    -- event that raised the doubt: its time [ns, CLOCK_MONOTONIC]
-    event_ns,
-    -- its thread
+    -- thread of the event that raised the doubt
     tid
 ) AS
 -- errors found before anything is touched: EBADF, EEXIST, and EINVAL for what is no whole page
 SELECT
-    space, exit_ns * 8 + 6, page, page + pages, 'a failed mmap(MAP_FIXED) can leave a hole', exit_ns, tid
+    space, exit_ns * 8 + 6, page, page + pages, 'a failed mmap(MAP_FIXED) can leave a hole', tid
 FROM calls
-WHERE call = 'mmap' AND NOT done AND flags & 16 <> 0 AND flags & 1048576 = 0 AND errno NOT IN (9, 17) AND pages > 0
+WHERE call = 'mmap' AND errno <> 0 AND flags & 16 <> 0 AND flags & 1048576 = 0 AND errno NOT IN (9, 17) AND pages > 0
 UNION ALL
-SELECT space, exit_ns * 8 + 6, new_page, new_page + new_pages, 'a failed mremap(MREMAP_FIXED) can have unmapped its target', exit_ns, tid
+SELECT space, exit_ns * 8 + 6, new_page, new_page + new_pages, 'a failed mremap(MREMAP_FIXED) can have unmapped its target', tid
 FROM calls
-WHERE call = 'mremap' AND NOT done AND flags & 2 <> 0 AND new_pages > 0
+WHERE call = 'mremap' AND errno <> 0 AND flags & 2 <> 0 AND new_pages > 0
 UNION ALL
-SELECT space, exit_ns * 8 + 6, page, page + pages, 'a failed mremap of several mappings can have moved some', exit_ns, tid
+SELECT space, exit_ns * 8 + 6, page, page + pages, 'a failed mremap of several mappings can have moved some', tid
 FROM calls
-WHERE call = 'mremap' AND NOT done AND flags & 2 <> 0 AND new_pages = pages AND pages > 0
+WHERE call = 'mremap' AND errno <> 0 AND flags & 2 <> 0 AND new_pages = pages AND pages > 0
 UNION ALL
-SELECT space, exit_ns * 8 + 6, page, page + 1, 'what was attached there is not known', exit_ns, tid
+SELECT space, exit_ns * 8 + 6, page, page + 1, 'what was attached there is not known', tid
 FROM calls
-WHERE call IN ('shmdt', 'io_destroy') AND done
+WHERE call IN ('shmdt', 'io_destroy') AND errno = 0
     AND NOT EXISTS (FROM removals WHERE removals.tid = calls.tid AND removals.enter_ns = calls.enter_ns)
 UNION ALL
-SELECT space, ts_ns * 8 + 6, from_page, to_page, 'the program headers of the executed file are not known', ts_ns, tid
+SELECT space, ts_ns * 8 + 6, from_page, to_page, 'the program headers of the executed file are not known', tid
 FROM images_at_exec
 WHERE NOT known
 UNION ALL
 SELECT
     races.space, greatest(ordered.key, coalesce(other_ns * 8 + 4, other.key)) + 3, lo, hi,
-    format('the order of {} and {} by two threads at once is not known', removals.cause, races.other), removals.exit_ns, removals.tid
+    format('the order of {} and {} by two threads at once is not known', removals.cause, races.other), removals.tid
 FROM races
 JOIN removals USING (id)
 JOIN ordered USING (id)
@@ -48,13 +46,13 @@ LEFT JOIN ordered AS other ON races.other_id = other.id
 WHERE verdict = 'unknown'
 UNION ALL
 -- what was moved can have been read at its old place, or at its new one, or at none
-SELECT moves.space, greatest(key + 2, readings.end_ns * 8 + 8), put_lo, put_hi, 'moved while the maps were being read', moves.exit_ns, moves.tid
+SELECT moves.space, greatest(key + 2, readings.end_ns * 8 + 8), put_lo, put_hi, 'moved while the maps were being read', moves.tid
 FROM (FROM removals JOIN ordered USING (id) WHERE source IS NOT NULL) AS moves
 ASOF JOIN readings ON moves.space = readings.space AND moves.exit_ns >= readings.begin_ns
 WHERE readings.end_ns >= moves.enter_ns
 UNION ALL
 -- advice is followed like mappings are, but not where there were none: where a move of several left a gap
-SELECT lives.space, lives.from_ns * 8 + 8, put_lo, put_hi, 'whether what was moved there is copied by a fork is not known', lives.from_ns, lives.parent_tid
+SELECT lives.space, lives.from_ns * 8 + 8, put_lo, put_hi, 'whether what was moved there is copied by a fork is not known', lives.parent_tid
 FROM removals
 JOIN lives ON lives.parent = removals.space AND lives.began = 'fork' AND lives.from_ns >= removals.exit_ns
 WHERE several_hi IS NOT NULL AND removals.space IN (SELECT space FROM calls WHERE call = 'madvise' AND op = 10);

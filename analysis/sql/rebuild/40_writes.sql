@@ -3,7 +3,8 @@
 CREATE TABLE writes (
     -- four times the number of the address space, plus the layer
     plane,
-    -- order: time times eight, and eight places in a nanosecond [ns / 8, CLOCK_MONOTONIC]
+    -- order: time times eight, and eight places in a nanosecond [ns / 8, CLOCK_MONOTONIC]. The event's own time is
+    -- this one, but a call's is its entry
     key,
     -- first page [pages]
     lo,
@@ -24,8 +25,6 @@ CREATE TABLE writes (
     cause,
     -- table of the event: vmas, syscalls, tasks or maps
     source,
-    -- time of the event in that table: of the record, or the entry of the call [ns, CLOCK_MONOTONIC]
-    event_ns,
     -- thread (maps: process) of the event
     tid,
     -- entry of the call that asked for it, null if none did [ns, CLOCK_MONOTONIC]
@@ -38,30 +37,30 @@ moments AS (
 mapped AS (
     -- the kernel's own order: the time was taken under the mmap lock
     SELECT space, ts_ns * 8 + 4 AS key, from_page AS lo, to_page AS hi, 'set'::kind AS kind, false AS soft, look, base, NULL::BIGINT AS link,
-        cause, 'vmas'::source AS source, ts_ns AS event_ns, tid, call_ns
+        cause, 'vmas'::source AS source, tid, call_ns
     FROM records WHERE from_page IS NOT NULL
     UNION ALL
-    SELECT space, ts_ns * 8 + 4, lo, hi, 'set'::kind, true, look, base, NULL, cause, 'vmas'::source, ts_ns, tid, call_ns
+    SELECT space, ts_ns * 8 + 4, lo, hi, 'set'::kind, true, look, base, NULL, cause, 'vmas'::source, tid, call_ns
     FROM records WHERE from_page IS NULL
 ),
 removed AS (
     SELECT space, key, take_lo, take_hi, if(attach_look IS NULL, 'clear', 'clear attach')::kind, false, attach_look,
-        if(attach_look IS NULL, NULL, take_lo), NULL::BIGINT, cause, 'syscalls'::source, enter_ns, tid, enter_ns
+        if(attach_look IS NULL, NULL, take_lo), NULL::BIGINT, cause, 'syscalls'::source, tid, enter_ns
     FROM moments WHERE take_lo IS NOT NULL
 ),
 moved AS (
-    SELECT space, key, put_lo, put_hi, 'copy'::kind, several_hi IS NOT NULL, NULL::INTEGER, delta, id, cause, 'syscalls'::source, enter_ns, tid, enter_ns
+    SELECT space, key, put_lo, put_hi, 'copy'::kind, several_hi IS NOT NULL, NULL::INTEGER, delta, id, cause, 'syscalls'::source, tid, enter_ns
     FROM moments WHERE source IS NOT NULL
     UNION ALL
-    SELECT space, key - 1, source, several_hi, 'probe'::kind, false, NULL, delta, id, cause, 'syscalls'::source, enter_ns, tid, enter_ns
+    SELECT space, key - 1, source, several_hi, 'probe'::kind, false, NULL, delta, id, cause, 'syscalls'::source, tid, enter_ns
     FROM moments WHERE source IS NOT NULL
 ),
 executed AS (
-    SELECT space, ts_ns * 8 + 5, from_page, to_page, 'clear'::kind, false, NULL::INTEGER, NULL::BIGINT, NULL::BIGINT, 'exec'::cause, 'vmas'::source, ts_ns, tid, NULL::BIGINT
+    SELECT space, ts_ns * 8 + 5, from_page, to_page, 'clear'::kind, false, NULL::INTEGER, NULL::BIGINT, NULL::BIGINT, 'exec'::cause, 'vmas'::source, tid, NULL::BIGINT
     FROM images_at_exec WHERE known
     UNION ALL
     -- before the file is mapped there is only the stack, first where it was built and then where it stays
-    SELECT space, ts_ns * 8 + 3, lo_before, hi_before, 'clear'::kind, false, NULL, NULL, NULL, 'exec'::cause, 'vmas'::source, ts_ns, tid, NULL
+    SELECT space, ts_ns * 8 + 3, lo_before, hi_before, 'clear'::kind, false, NULL, NULL, NULL, 'exec'::cause, 'vmas'::source, tid, NULL
     FROM (
         SELECT *, lag(lo) OVER told AS lo_before, lag(hi) OVER told AS hi_before,
             count_if(inode <> 0) OVER (told ROWS UNBOUNDED PRECEDING) AS files
@@ -73,17 +72,17 @@ executed AS (
 ),
 read AS (
     -- after the last line comes a gap too
-    SELECT space, begin_ns * 8, lo, hi, 'set'::kind, true, look, base, NULL::BIGINT, cause, 'maps'::source, begin_ns, pid, NULL::BIGINT FROM lines
+    SELECT space, begin_ns * 8, lo, hi, 'set'::kind, true, look, base, NULL::BIGINT, cause, 'maps'::source, pid, NULL::BIGINT FROM lines
     UNION ALL
     SELECT space, begin_ns * 8, hi, coalesce(lead(lo) OVER (PARTITION BY reading ORDER BY lo), 1::BIGINT << 51), 'clear'::kind, true,
-        NULL, NULL, NULL, cause, 'maps'::source, begin_ns, pid, NULL
+        NULL, NULL, NULL, cause, 'maps'::source, pid, NULL
     FROM lines
     UNION ALL
-    SELECT space, begin_ns * 8, 0, min(lo), 'clear'::kind, true, NULL, NULL, NULL, any_value(cause), 'maps'::source, begin_ns, any_value(pid), NULL
+    SELECT space, begin_ns * 8, 0, min(lo), 'clear'::kind, true, NULL, NULL, NULL, any_value(cause), 'maps'::source, any_value(pid), NULL
     FROM lines GROUP BY space, reading, begin_ns
 ),
 forked AS (
-    SELECT parent, lives.from_ns * 8 + 7, 0::BIGINT, NULL::BIGINT, 'fork'::kind, false, NULL::INTEGER, NULL::BIGINT, lives.space, 'fork'::cause, 'tasks'::source, lives.from_ns, pid, NULL::BIGINT
+    SELECT parent, lives.from_ns * 8 + 7, 0::BIGINT, NULL::BIGINT, 'fork'::kind, false, NULL::INTEGER, NULL::BIGINT, lives.space, 'fork'::cause, 'tasks'::source, pid, NULL::BIGINT
     FROM lives JOIN users ON lives.space = users.seg
     WHERE began = 'fork' AND parent IS NOT NULL
 ),
@@ -107,23 +106,23 @@ doubted(space) AS (
 SELECT space * 4, * EXCLUDE (space) FROM layer0
 UNION ALL
 SELECT
-    space * 4 + 1, key, lo, hi, if(kind IN ('set', 'clear', 'clear attach'), 'clear', kind)::kind, soft, NULL, base, link, cause, source, event_ns, tid, call_ns
+    space * 4 + 1, key, lo, hi, if(kind IN ('set', 'clear', 'clear attach'), 'clear', kind)::kind, soft, NULL, base, link, cause, source, tid, call_ns
 FROM layer0 SEMI JOIN advised USING (space)
 -- a change of protection leaves the advice as it was
 WHERE (NOT soft OR kind = 'copy') AND NOT (kind = 'set' AND cause IN ('mprotect', 'pkey_mprotect'))
 UNION ALL
-SELECT space * 4 + 1, key, lo, hi, kind, false, 0, 0, NULL, 'madvise'::cause, 'syscalls'::source, enter_ns, tid, enter_ns FROM advised
+SELECT space * 4 + 1, key, lo, hi, kind, false, 0, 0, NULL, 'madvise'::cause, 'syscalls'::source, tid, enter_ns FROM advised
 UNION ALL
 SELECT
-    space * 4 + 2, key, lo, hi, if(kind IN ('set', 'clear'), 'clear', kind)::kind, soft, NULL, base, link, cause, source, event_ns, tid, call_ns
+    space * 4 + 2, key, lo, hi, if(kind IN ('set', 'clear'), 'clear', kind)::kind, soft, NULL, base, link, cause, source, tid, call_ns
 FROM layer0 SEMI JOIN doubted USING (space)
 -- a shmdt clears only what is known to be the segment
 WHERE (NOT soft OR kind = 'copy') AND kind <> 'clear attach'
 UNION ALL
-SELECT readings.space * 4 + 2, end_ns * 8 + 7, 0, 1::BIGINT << 51, 'clear'::kind, false, NULL, NULL, NULL, cause, 'maps'::source, begin_ns, pid, NULL
+SELECT readings.space * 4 + 2, end_ns * 8 + 7, 0, 1::BIGINT << 51, 'clear'::kind, false, NULL, NULL, NULL, cause, 'maps'::source, pid, NULL
 FROM readings SEMI JOIN doubted USING (space)
 UNION ALL
-SELECT space * 4 + 2, key, lo, hi, 'set'::kind, false, reason_number, 0, NULL, 'mmap'::cause, 'syscalls'::source, event_ns, tid, NULL
+SELECT space * 4 + 2, key, lo, hi, 'set'::kind, false, reason_number, 0, NULL, 'mmap'::cause, 'syscalls'::source, tid, NULL
 FROM suspects JOIN reasons USING (reason)
--- by key, so that a slice reads the row groups of its time only
-ORDER BY 2;
+-- in the order in which they count, so that a slice reads the row groups of its time only
+ORDER BY key, kind;

@@ -13,7 +13,7 @@ CREATE TABLE live (
     -- what to take from a page's number to get its offset in the file [pages]
     base BIGINT,
     -- who made it (see writes)
-    cause cause, source source, event_ns BIGINT, tid BIGINT, call_ns BIGINT
+    cause cause, source source, tid BIGINT, call_ns BIGINT
 );
 CREATE TABLE pieces (
     -- plane (see writes)
@@ -31,7 +31,7 @@ CREATE TABLE pieces (
     -- what to take from a page's number to get its offset in the file [pages]
     base BIGINT,
     -- who made it (see writes)
-    cause cause, source source, event_ns BIGINT, tid BIGINT, call_ns BIGINT,
+    cause cause, source source, tid BIGINT, call_ns BIGINT,
     -- who ended it
-    end_cause cause, end_source source, end_event_ns BIGINT, end_tid BIGINT, end_call_ns BIGINT
+    end_cause cause, end_source source, end_tid BIGINT, end_call_ns BIGINT
 );

@@ -15,3 +15,18 @@ counted(space, level) AS (
     SELECT copies.space, level + 1 FROM counted JOIN copies ON copies.parent = counted.space
 )
 FROM counted;
+-- What do those copies not begin with? (75_copy.sql fills it)
+CREATE OR REPLACE TABLE left_out (
+    -- copies deep of the address space
+    level INTEGER,
+    -- plane (see writes)
+    plane BIGINT,
+    -- order of the fork (see writes) [ns / 8, CLOCK_MONOTONIC]
+    key BIGINT,
+    -- first page [pages]
+    lo BIGINT,
+    -- first page past it [pages]
+    hi BIGINT,
+    -- process that was born
+    pid BIGINT
+);

@@ -20,4 +20,4 @@ places(plane, page) AS (
     SELECT places.plane, page + delta
     FROM places JOIN moves ON places.plane = moves.plane AND page > lo AND page < hi
 )
-SELECT row_number() OVER (ORDER BY plane, page), plane, page FROM places;
+SELECT row_number() OVER (ORDER BY plane, page)::INTEGER, plane, page FROM places;

@@ -1,9 +1,7 @@
 -- Which cells does each write cover?
 CREATE OR REPLACE TABLE spans (
-    -- number of the write
+    -- number of the write, its place in the order
     w,
-    -- its place in the order
-    turn,
     -- what it does (see writes)
     kind,
     -- whether it counts only where it changes something
@@ -13,13 +11,13 @@ CREATE OR REPLACE TABLE spans (
     -- first cell past them
     past
 ) AS
-SELECT w, turn, kind, soft, low.c, coalesce(high.c, low.c + 1)
+SELECT w, kind, soft, low.c, coalesce(high.c, low.c + 1)
 FROM ranked
 JOIN edges AS low ON ranked.plane = low.plane AND ranked.lo = low.page
 LEFT JOIN edges AS high ON ranked.plane = high.plane AND ranked.hi = high.page
 WHERE kind <> 'fork'
 UNION ALL
-SELECT w, turn, kind, soft, min(c), max(c)
+SELECT w, kind, soft, min(c), max(c)
 FROM ranked JOIN edges USING (plane)
 WHERE kind = 'fork'
-GROUP BY w, turn, kind, soft;
+GROUP BY w, kind, soft;

@@ -1,21 +1,21 @@
 -- Which write touches which cell?
-CREATE OR REPLACE TABLE cells (
+CREATE OR REPLACE VIEW cells (
     -- cell
     c,
-    -- number of the write
+    -- number of the write, its place in the order
     w,
-    -- its place in the order
-    turn,
     -- whether it leaves something mapped
     makes,
     -- whether it touches others too
     wide
 ) AS
-SELECT unnest(range(first, past)), w, turn, kind IN ('set', 'copy'), past > first + 1 FROM spans WHERE kind <> 'fork';
+SELECT first, w, kind IN ('set', 'copy'), false FROM spans WHERE kind <> 'fork' AND past = first + 1
+UNION ALL
+SELECT unnest(range(first, past))::INTEGER, w, kind IN ('set', 'copy'), true FROM spans WHERE kind <> 'fork' AND past > first + 1;
 -- Empty where nothing depends on what was there (64_befores.sql, 65_nodes.sql fill them).
 CREATE OR REPLACE TABLE befores (
     -- cell
-    c BIGINT,
+    c INTEGER,
     -- number of the write that depends on it
     w BIGINT,
     -- number of the write before it, null if there was none
@@ -23,7 +23,7 @@ CREATE OR REPLACE TABLE befores (
 );
 CREATE OR REPLACE TABLE carried (
     -- cell of a copy of several mappings, or of a shmdt; 0 for a copy of one
-    c BIGINT,
+    c INTEGER,
     -- number of the write, or of what it is a copy of
     w BIGINT,
     -- whether anything stands there now

@@ -8,15 +8,15 @@ CREATE OR REPLACE TABLE befores (
     before
 ) AS
 WITH touching AS (
-    SELECT c, w, spans.turn, kind, soft OR kind IN ('probe', 'clear attach') AS asks
-    FROM cells JOIN spans USING (w)
+    SELECT unnest(range(first, past))::INTEGER AS c, w, kind, soft OR kind IN ('probe', 'clear attach') AS asks
+    FROM spans WHERE kind <> 'fork'
 )
 SELECT c, w, before
 FROM (
     SELECT
         c, w, asks,
         last_value(CASE WHEN kind IN ('set', 'copy', 'clear', 'clear attach') THEN w END IGNORE NULLS)
-            OVER (PARTITION BY c ORDER BY turn ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+            OVER (PARTITION BY c ORDER BY w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
     FROM touching SEMI JOIN (FROM touching WHERE asks) AS asking USING (c)
 )
 WHERE asks;

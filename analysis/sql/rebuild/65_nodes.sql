@@ -30,7 +30,7 @@ pairs AS (
     JOIN ranked AS probe ON copy.plane = probe.plane AND copy.link = probe.link AND copy.kind = 'copy' AND probe.kind = 'probe'
 ),
 sources AS (
-    SELECT 0::BIGINT AS c, pairs.w, probe, plane, several, spans.first AS source, delta
+    SELECT 0 AS c, pairs.w, probe, plane, several, spans.first AS source, delta
     FROM pairs JOIN spans ON spans.w = pairs.probe
     WHERE NOT several
     UNION ALL

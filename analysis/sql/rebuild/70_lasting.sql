@@ -2,10 +2,8 @@
 CREATE OR REPLACE TABLE lasting (
     -- cell
     c,
-    -- number of the write
+    -- number of the write, its place in the order
     w,
-    -- its place in the order
-    turn,
     -- whether it leaves something mapped
     makes,
     -- whether it touches other cells too
@@ -13,5 +11,5 @@ CREATE OR REPLACE TABLE lasting (
     -- number of the next write there, null if there is none in this slice
     ended_by
 ) AS
-SELECT c, w, turn, makes, wide, lead(w) OVER (PARTITION BY c ORDER BY turn)
+SELECT c, w, makes, wide, lead(w) OVER (PARTITION BY c ORDER BY w)
 FROM cells ANTI JOIN idle ON cells.c = idle.c AND cells.w = idle.w;

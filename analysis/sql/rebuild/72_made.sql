@@ -1,5 +1,5 @@
 -- What do the writes of this level come to? Clearings leave nothing.
-CREATE OR REPLACE TABLE made (
+CREATE OR REPLACE VIEW made (
     -- plane (see writes)
     plane,
     -- when it was made, times eight [ns / 8, CLOCK_MONOTONIC]
@@ -13,7 +13,7 @@ CREATE OR REPLACE TABLE made (
     -- what to take from a page's number to get its offset in the file [pages]
     base,
     -- who made it (see writes)
-    cause, source, event_ns, tid, call_ns,
+    cause, source, tid, call_ns,
     -- number of the write that ended it, null if it stands at the end of the slice
     ended_by
 ) AS
@@ -30,6 +30,6 @@ WITH found AS (
 )
 SELECT
     plane, key, coalesce(low, lo), coalesce(high, hi), coalesce(found.look, ranked.look), coalesce(found.base, ranked.base),
-    cause, source, event_ns, tid, call_ns, ended_by
+    cause, source, tid, call_ns, ended_by
 FROM found JOIN ranked USING (w)
 WHERE kind IN ('set', 'copy') AND coalesce(there, true);

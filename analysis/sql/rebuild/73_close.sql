@@ -2,9 +2,9 @@
 INSERT INTO pieces
 SELECT
     made.plane, made.lo, made.hi, made.key >> 3, ender.key >> 3, made.look, made.base,
-    made.cause, made.source, made.event_ns, made.tid, made.call_ns,
-    ender.cause, ender.source, ender.event_ns, ender.tid, ender.call_ns
+    made.cause, made.source, made.tid, made.call_ns,
+    ender.cause, ender.source, ender.tid, ender.call_ns
 FROM made JOIN ranked AS ender ON made.ended_by = ender.w
 WHERE made.key >> 3 < ender.key >> 3;
-DELETE FROM live WHERE plane IN (SELECT plane FROM slice WHERE level = getvariable('level'));
+DELETE FROM live WHERE plane IN (SELECT plane FROM ranked);
 INSERT INTO live SELECT * EXCLUDE (ended_by) FROM made WHERE ended_by IS NULL;

@@ -14,22 +14,20 @@ CREATE OR REPLACE TABLE inherited (
     look,
     -- what to take from a page's number to get its offset in the file [pages]
     base,
-    -- time of the fork [ns, CLOCK_MONOTONIC]
-    event_ns,
     -- process that was born
     pid
 ) AS
 WITH forked AS (
-    SELECT unnest(range(first, past)) AS c, w, turn FROM spans WHERE kind = 'fork'
+    SELECT unnest(range(first, past))::INTEGER AS c, w FROM spans WHERE kind = 'fork'
 ),
 standing AS (
     SELECT
         c, w, asks,
-        last_value(if(asks, NULL, w) IGNORE NULLS) OVER (PARTITION BY c ORDER BY turn ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+        last_value(if(asks, NULL, w) IGNORE NULLS) OVER (PARTITION BY c ORDER BY w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
     FROM (
-        SELECT c, w, turn, true AS asks FROM forked
+        SELECT c, w, true AS asks FROM forked
         UNION ALL
-        SELECT c, w, turn, false FROM lasting SEMI JOIN forked USING (c)
+        SELECT c, w, false FROM lasting SEMI JOIN forked USING (c)
     )
 ),
 runs AS (
@@ -44,7 +42,7 @@ runs AS (
 )
 SELECT
     stood.plane, fork.link, fork.key, low.page, high.page, coalesce(runs.look, stood.look), coalesce(runs.base, stood.base),
-    fork.event_ns, fork.tid
+    fork.tid
 FROM runs
 JOIN ranked AS fork ON runs.w = fork.w
 JOIN ranked AS stood ON runs.before = stood.w AND stood.kind IN ('set', 'copy')

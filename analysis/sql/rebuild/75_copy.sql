@@ -1,7 +1,7 @@
 -- A copy begins with what stood in the original, less what its program said to leave out.
 INSERT INTO live
-SELECT copy * 4 + plane % 4, key - 1, lo, hi, look, base, 'fork', 'tasks', event_ns, pid, NULL
+SELECT copy * 4 + plane % 4, key - 1, lo, hi, look, base, 'fork', 'tasks', pid, NULL
 FROM inherited WHERE plane % 4 <> 1;
-INSERT INTO slice
-SELECT levels.level, copy * 4, key, lo, hi, 'clear', false, NULL, NULL, NULL, 'fork', 'tasks', event_ns, pid, NULL
+INSERT INTO left_out
+SELECT levels.level, copy * 4, key, lo, hi, pid
 FROM inherited JOIN levels ON inherited.copy = levels.space WHERE plane % 4 = 1;

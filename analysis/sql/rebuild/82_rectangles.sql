@@ -50,10 +50,15 @@ CREATE VIEW rectangles (
     reason
 ) AS
 WITH mapped AS (
-    FROM pieces WHERE plane % 4 = 0
-    UNION ALL
-    SELECT plane, lo, hi, key >> 3, NULL, look, base, cause, source, event_ns, tid, call_ns, NULL, NULL, NULL, NULL, NULL
-    FROM live WHERE plane % 4 = 0
+    SELECT
+        *, if(source = 'syscalls', call_ns, from_ns) AS event_ns,
+        if(end_source = 'syscalls', end_call_ns, to_ns) AS end_event_ns
+    FROM (
+        FROM pieces
+        UNION ALL
+        SELECT plane, lo, hi, key >> 3, NULL, look, base, cause, source, tid, call_ns, NULL, NULL, NULL, NULL FROM live
+    )
+    WHERE plane % 4 = 0
 ),
 -- a rectangle is parted where certainty begins or ends
 parted AS (
@@ -80,7 +85,7 @@ SELECT
     plane // 4, lives.pid, (lo::UBIGINT << 12), (hi::UBIGINT << 12), suspected.from_ns, suspected.to_ns,
     perms, dev, inode, generation, path, if(inode = 0 AND dev = 0, 0, (lo - base) << 12)::UBIGINT,
     cause, source, event_ns, tid, call_ns, end_cause, end_source, end_event_ns, end_tid, end_call_ns,
-    if(coalesce(suspected.reason, spot_reason) IS NULL AND suspected.look <> 0, 'certain', 'possible'),
+    if(coalesce(suspected.reason, spot_reason) IS NULL AND suspected.look <> 0, 'certain', 'possible')::certainty,
     coalesce(suspected.reason, spot_reason, if(suspected.look = 0, 'what was moved there is not known', NULL))
 FROM suspected
 JOIN looks USING (look)
