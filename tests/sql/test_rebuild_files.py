@@ -862,9 +862,18 @@ def test_every_column_of_every_table_is_documented(tmp_path: Path) -> None:
     """The database is asked which columns there are; the files must have a comment for each, under its name."""
     text = "\n".join(FOLDER.joinpath(f"{name}.sql").read_text() for name in NAMES)
     with Engine(open_captures([build_capture(tmp_path / "capture", ROWS)])) as engine:
+        found: set[tuple[str, str, str]] = set()
+
+        class Listing(Rebuild):
+            """Some tables are dropped on the way."""
+
+            def _run(self, name: str) -> None:
+                super()._run(name)
+                found.update(engine.columns())
+
         before = set(engine.columns())
-        Rebuild(engine).run()
-        made = {(table, column) for table, column, _ in set(engine.columns()) - before if table != "damages"}
+        Listing(engine).run()
+        made = {(table, column) for table, column, _ in found - before if table != "damages"}
     assert len(made) > 150
     assert {(table, column) for table, column in made if not _documented(text, table, column)} == set()
     for name in NAMES:

@@ -102,22 +102,29 @@ doubted(space) AS (
         SELECT lives.space FROM heirs JOIN lives ON lives.parent = heirs.space
     )
     FROM heirs
+),
+-- what is written onto layer 0 is written onto the others where there are any
+layers AS (
+    SELECT space, 0 AS layer FROM lives
+    UNION ALL
+    SELECT DISTINCT space, 1 FROM advised
+    UNION ALL
+    SELECT space, 2 FROM doubted
 )
-SELECT space * 4, * EXCLUDE (space) FROM layer0
-UNION ALL
 SELECT
-    space * 4 + 1, key, lo, hi, if(kind IN ('set', 'clear', 'clear attach'), 'clear', kind)::kind, soft, NULL, base, link, cause, source, tid, call_ns
-FROM layer0 SEMI JOIN advised USING (space)
--- a change of protection leaves the advice as it was
-WHERE (NOT soft OR kind = 'copy') AND NOT (kind = 'set' AND cause IN ('mprotect', 'pkey_mprotect'))
+    space * 4 + layer, key, lo, hi, if(layer > 0 AND kind IN ('set', 'clear attach'), 'clear', kind)::kind, soft, if(layer = 0, look, NULL), base, link,
+    cause, source, tid, call_ns
+FROM layer0 JOIN layers USING (space)
+WHERE
+    layer = 0
+    OR ((NOT soft OR kind = 'copy') AND CASE layer
+        -- a change of protection leaves the advice as it was
+        WHEN 1 THEN NOT (kind = 'set' AND cause IN ('mprotect', 'pkey_mprotect'))
+        -- a shmdt clears only what is known to be the segment
+        ELSE kind <> 'clear attach'
+    END)
 UNION ALL
 SELECT space * 4 + 1, key, lo, hi, kind, false, 0, 0, NULL, 'madvise'::cause, 'syscalls'::source, tid, enter_ns FROM advised
-UNION ALL
-SELECT
-    space * 4 + 2, key, lo, hi, if(kind IN ('set', 'clear'), 'clear', kind)::kind, soft, NULL, base, link, cause, source, tid, call_ns
-FROM layer0 SEMI JOIN doubted USING (space)
--- a shmdt clears only what is known to be the segment
-WHERE (NOT soft OR kind = 'copy') AND kind <> 'clear attach'
 UNION ALL
 SELECT readings.space * 4 + 2, end_ns * 8 + 7, 0, 1::BIGINT << 51, 'clear'::kind, false, NULL, NULL, NULL, cause, 'maps'::source, pid, NULL
 FROM readings SEMI JOIN doubted USING (space)
