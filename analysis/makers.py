@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from analysis.engine import Engine
 from analysis.options import By
-from analysis.stacks import name_stacks, with_stacks
 
 __all__ = ["KEYS", "PATH", "with_names"]
 
@@ -29,6 +28,8 @@ KEYS = {
 def with_names(engine: Engine, table: str, by: By) -> str:
     """A relation of a table's rows with the names that a grouping needs: of stacks, processes or threads."""
     if by is By.STACK:
+        from analysis.stacks import name_stacks, with_stacks  # which needs numpy
+
         name_stacks(engine, f"SELECT capture, space, stack_id, call_ns AS ts_ns FROM {table}")
         return with_stacks(table, "call_ns")
     if by is By.PROCESS:

@@ -84,3 +84,12 @@ def test_checkpoints_come_as_often_as_asked(tmp_path: Path) -> None:
     readings = {row["reading"]: row for row in capture.rows("maps", reason="checkpoint")}
     assert 4 <= len(readings) <= 8
     assert len({row["pid"] for row in readings.values()}) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "warned"), [(["--freeze"], True), (["--freeze", "--checkpoint-every", "1s"], False)]
+)
+def test_freezing_without_checkpoints_is_told(tmp_path: Path, options: list[str], warned: bool) -> None:
+    _, done = record_run(tmp_path / "capture", ["./nowhere"], *options, check=False)
+    assert done.returncode == 127
+    assert (b"--freeze without --checkpoint-every holds processes only at the end" in done.stderr) is warned
