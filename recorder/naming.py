@@ -32,7 +32,7 @@ from recorder.symbols import U64s, find, read_build_id, read_functions
 __all__ = ["LIMIT_S", "Naming", "read_perf_map"]
 
 LIMIT_S = 10.0
-"""Naming ends after so long, with what it has; the files most stacks pass through come first."""
+"""At the end of a recording naming stops after so long, with what it has; files with most frames come first."""
 
 _PT_LOAD, _PF_X = 1, 1
 _DEBUG = b"/usr/lib/debug/.build-id/%s/%s.debug"
@@ -75,9 +75,9 @@ class Naming:
     and that gave none: out of reach, changed, or stripped. `stopped`: the time was up before all were looked at.
     """
 
-    def __init__(self, store: _Store) -> None:
+    def __init__(self, store: _Store, limit_s: float = LIMIT_S) -> None:
         self._store = store
-        self._ends = time.monotonic() + LIMIT_S
+        self._ends = time.monotonic() + limit_s
         self.rows = arrow_schema(TABLES["symbols"]).empty_table()
         self.files = self.nameless = 0
         self.stopped = False
@@ -179,14 +179,12 @@ class Naming:
 
 
 def _image_of(mapping: FileMapping, images: list[Image]) -> Image | None:
-    """The image of a mapped file. A generation of 0 is one that is not known: then it must be one and the same build
-    that was ever seen under that number."""
-    exact = [image for image in images if image.generation == mapping.generation]
-    if exact and mapping.generation:
-        return exact[-1]
-    near = [image for image in images if 0 in (image.generation, mapping.generation)]
-    same = len({image.build_id or (image.generation, image.ts_ns) for image in near}) == 1
-    return near[-1] if same else None
+    """The image of a mapped file. It must be one and the same build that was ever seen under that number; a generation
+    of 0 is one that is not known."""
+    exact = [image for image in images if mapping.generation and image.generation == mapping.generation]
+    near = exact or [image for image in images if 0 in (image.generation, mapping.generation)]
+    builds = {image.build_id or image.segments for image in near}
+    return max(near, key=lambda image: (image.generation, image.ts_ns)) if len(builds) == 1 else None
 
 
 def _virtual_addresses(segments: Iterable[Segment], offsets: U64s) -> tuple[U64s, npt.NDArray[np.bool_]]:

@@ -38,6 +38,7 @@ __all__ = ["Options", "Outcome", "Progress", "Recording"]
 
 HAND_OVER_S = 1.0  # what a crash may cost
 _BUSY_S, _IDLE_S = 0.05, 0.1  # the default ring holds half a second of the worst rates
+_NAMING_S = 1.0  # how long the writer may stop to name the frames of an incident
 _LAST_READING_S = 1.0  # how long an incident waits for the last reading of its victim
 _LOST = "records were lost"
 _ELF32 = 1
@@ -460,6 +461,11 @@ class Recording:
             self._hand_over()
 
     def _freeze_now(self, window: Window, incident: Incident) -> None:
+        if self.options.stacks:
+            try:
+                self._store_names(Naming(self._store, _NAMING_S))
+            except Exception as error:  # the incident is worth more than its names
+                self._on_warning(f"the frames of an incident could not be named: {error}")
         try:
             frozen = window.freeze(incident)
         except StoreError as error:
@@ -549,16 +555,20 @@ class Recording:
 
     def _name_frames(self) -> Naming:
         naming = Naming(self._store)
-        naming.run(lambda part: self._on_ending("naming the frames of stacks", part))
+        self._store_names(naming, lambda part: self._on_ending("naming the frames of stacks", part))
         self._naming_cpu_s = self._cpu_s() - self._cpu_recording_s
-        self._store.append("symbols", naming.rows)
-        self._writer.totals.stored["symbols"] = naming.rows.num_rows
-        self._store.commit(**self._facts())
         if naming.stopped:
             self._on_warning(
                 f"frames were named for {LIMIT_S:.0f} s and not to the end; `analyze --symbols` can add names later"
             )
         return naming
+
+    def _store_names(self, naming: Naming, progress: Callable[[float], None] = lambda _: None) -> None:
+        naming.run(progress)
+        self._store.append("symbols", naming.rows)
+        stored = self._writer.totals.stored
+        stored["symbols"] = stored.get("symbols", 0) + naming.rows.num_rows
+        self._store.commit(**self._facts())
 
     def _account(self) -> None:
         """Compare what the programs attempted with what was drained and lost; a difference is a loss."""

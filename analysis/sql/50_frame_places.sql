@@ -50,7 +50,9 @@ wanted AS (
     FROM (
         SELECT
             capture, space, stack_id, first_ns, last_ns, unnest(frames) AS address, unnest(range(1, len(frames) + 1)) AS depth
-        FROM stack_uses JOIN stacks USING (capture, stack_id)
+        -- a flight recorder stores a stack again in each of its segments
+        FROM stack_uses
+        JOIN (SELECT capture, stack_id, any_value(frames) AS frames FROM stacks GROUP BY capture, stack_id) USING (capture, stack_id)
     )
 ),
 -- few, though many stacks pass through them
@@ -92,18 +94,23 @@ eras AS (
         WHERE cut > first_ns AND cut <= last_ns
     )
 ),
--- a generation that is not known must be of one and the same build
-builds AS (
-    SELECT wanted.*, images.generation AS image_generation, build_id, segments
+-- it must be one and the same build that was ever seen under that number; a generation of 0 is one that is not known
+candidates AS (
+    SELECT
+        wanted.*, images.generation AS image_generation, build_id, segments,
+        images.generation > 0 AND images.generation IS NOT DISTINCT FROM wanted.generation AS exact
     FROM (SELECT DISTINCT capture, what.dev, what.inode, what.generation FROM islands WHERE what.inode > 0) AS wanted
     JOIN images ON wanted.capture = images.capture AND wanted.dev = images.dev AND wanted.inode = images.inode
         AND (images.generation IN (wanted.generation, 0) OR coalesce(wanted.generation, 0) = 0)
-    WINDOW same AS (PARTITION BY wanted.capture, wanted.dev, wanted.inode, wanted.generation)
-    QUALIFY row_number() OVER (same ORDER BY images.generation IS NOT DISTINCT FROM wanted.generation DESC, ts_ns DESC) = 1
-        AND (
-            (images.generation IS NOT DISTINCT FROM wanted.generation AND images.generation > 0)
-            OR count(DISTINCT coalesce(hex(build_id), concat(images.generation, ' ', ts_ns))) OVER same = 1
-        )
+    QUALIFY exact OR NOT bool_or(exact) OVER (PARTITION BY wanted.capture, wanted.dev, wanted.inode, wanted.generation)
+),
+builds AS (
+    SELECT
+        capture, dev, inode, generation, max(image_generation) AS image_generation, any_value(build_id) AS build_id,
+        any_value(segments) AS segments
+    FROM candidates
+    GROUP BY capture, dev, inode, generation
+    HAVING count(DISTINCT coalesce(hex(build_id), segments::VARCHAR)) = 1
 ),
 segments AS (
     SELECT capture, dev, inode, generation, image_generation, build_id, unnest(segments) AS segment FROM builds

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from analysis.capture import open_captures
-from tests.support.commands import analyze
+from tests.support.commands import analyze, analyze_rows
 from tests.support.recordings import RECORD, Capture, wait_until_recording
 from tests.support.workloads import build
 
@@ -230,6 +230,14 @@ def test_stacks_are_told_again_in_every_segment(flown: Flown) -> None:
         named = {row["stack_id"] for name in ("syscalls", "files", "faults") for row in capture.rows(name)}
         assert {number for number in named if number >= 0} == set(told)
         assert len(named) > 10
+
+
+def test_an_incident_names_the_functions_of_its_stacks(flown: Flown) -> None:
+    query = (
+        f"SELECT function, frames.certainty FROM frames JOIN faults USING (stack_id) WHERE faults.pid = {flown.victim}"
+    )
+    [row] = analyze_rows("sql", flown.incidents[0], "-q", f"{query} AND depth = 1")
+    assert row == {"function": "main", "certainty": "certain"}
 
 
 def test_what_is_said_names_the_next_command(flown: Flown) -> None:

@@ -90,7 +90,7 @@ class Scene:
         kernel.lose(parent, 100)
         kernel.now_ns += 200
         self.call(parent, "after a loss", 4)
-        kernel.rows["images"] += IMAGES
+        kernel.rows["images"] += [*IMAGES, {**IMAGES[0], "ts_ns": kernel.now_ns}]
 
     def map(self, thread: Thread, first: int, count: int, page: Page) -> None:
         self.kernel.mmap(thread, first, count, page, MAP_PRIVATE | (0 if page.inode else MAP_ANONYMOUS))
@@ -110,7 +110,8 @@ def scene() -> Scene:
 
 @pytest.fixture(scope="module")
 def engine(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    stacks = [{"stack_id": key, "frames": frames} for key, frames in STACKS.items()]
+    # a flight recorder stores stacks and images again in each segment
+    stacks = [{"stack_id": key, "frames": frames} for key, frames in STACKS.items()] * 2
     tables = {**scene.kernel.rows, "symbols": SYMBOLS, "stacks": stacks}
     path = build_capture(tmp_path_factory.mktemp("here") / "capture", tables)
     with Engine(open_captures([path])) as engine:

@@ -41,7 +41,7 @@ def build(name: str, bits: Literal[64, 32] = 64) -> Path:
     partial = program.with_suffix(f".{os.getpid()}")  # several test runs may build at once
     command = ["gcc", f"-m{bits}", "-O2", "-g", "-fno-omit-frame-pointer", "-Wall", "-Wextra", "-Werror", "-pthread"]
     try:
-        built = subprocess.run([*command, "-o", partial, source], capture_output=True, text=True)
+        built = subprocess.run([*command, "-o", partial, source, "-ldl"], capture_output=True, text=True)
     except FileNotFoundError:
         raise WorkloadError("gcc is not installed\nhint: install gcc") from None
     if built.returncode:
