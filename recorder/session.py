@@ -426,8 +426,8 @@ class Recording:
             if self._observer.idle or now - self._due_ns > PATIENCE_S * 1e9:
                 self._begin_segment(window)
         if window.shortened and not self._said_short:
-            kept = (now - window.from_ns) / 1e9
-            self._on_warning(f"the window is shorter than --keep, now {kept:.1f} s: more does not fit under --max-disk")
+            covers = f"the window is shorter than --keep, now {window.covers_s:.1f} s"
+            self._on_warning(f"{covers}: more does not fit under --max-disk")
         self._said_short = window.shortened
 
     @property

@@ -2,7 +2,8 @@
 
 An incident is a capture of its own below `incidents/`. Its batches are hard links, since a batch never changes: it
 costs nothing when it is made, and the disk space of what the window drops later. So that there is always room for one,
-the window takes no more than half of what the incidents leave of `--max-disk`.
+the window takes no more than half of what the incidents leave of `--max-disk`; they take three quarters at most, and
+then it has the rest.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from recorder.flight import Flight, Incident, expired
 from recorder.manifest import MANIFEST, render
 from recorder.store import RESERVE_BYTES, SMALL_FILES, Directory, Store, StoredFile, StoreError
@@ -29,7 +32,7 @@ INCIDENTS = "incidents"
 _NAME = re.compile(r"(\d{4,})-[a-z]+-\d+")
 _TEMPORARY = re.compile(r"\.\d{4,}-[a-z]+-\d+\.tmp")
 _BLOCK_BYTES = 4096
-_LEAST_SHARE = 16  # an incident must leave the window one part in so many
+_LEAST_SHARE = 8  # an incident must leave the window one part in so many, with as much again for the next incident
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,11 @@ class Window(Store):
         self._frozen: dict[str, Frozen] = {}
         self._kept: dict[str, int] = {}
         self._made = self._last = 0
+        self._least_bytes = flight.max_disk_bytes // _LEAST_SHARE
         self.limit_bytes = 0
         self.segment_bytes = 0
         self.disk_bytes = 0
+        self.covers_s = 0.0
         self.shortened = False
         self.no_room = 0
         super().__init__(directory, header, overwrite=overwrite)
@@ -136,6 +141,17 @@ class Window(Store):
         totals: dict[str, dict[str, int]] = self._fields.get("totals", {})
         return totals
 
+    def append(self, table: str, batch: pa.Table) -> None:
+        """Store.append; where there is no room, what is old goes before what is new is lost."""
+        while True:
+            try:
+                return super().append(table, batch)
+            except _NoRoom:
+                if len(self._begins) < 2:
+                    raise
+            self.shortened = True
+            self._publish_from(self.oldest + 1, self._files, {})
+
     def commit(self, **fields: Any) -> None:
         """Store.commit, and drop the segments that are older than the window, or more than fits on the disk."""
         files = self._with_pending()
@@ -144,25 +160,34 @@ class Window(Store):
         oldest = self.oldest
         sizes = dict.fromkeys(range(oldest, self._segment + 1), 0)
         for file in itertools.chain.from_iterable(files.values()):
-            sizes[file.segment] += self._own_bytes(file)
+            if file.segment in sizes:
+                sizes[file.segment] += self._own_bytes(file)
         now_ns = fields.get("drained_to_ns", self._fields.get("drained_to_ns", 0))
         drop, early = expired(
             list(zip(self._begins, sizes.values(), strict=True)), now_ns, self._keep_ns, self.limit_bytes
         )
-        gone = [file.entry for kept in files.values() for file in kept if file.segment < oldest + drop]
-        files = {name: [file for file in kept if file.segment >= oldest + drop] for name, kept in files.items()}
-        begins = self._begins[drop:]
-        fields["started_ns"] = begins[0]
         fields["flight"] = {**vars(self._flight), "no_room": self.no_room, **fields.get("flight", {})}
         fields["incidents"] = sorted(self._frozen)
-        if "totals" in fields:
-            fields["totals"] = _less_expired(fields["totals"], files)
         try:
-            self._publish(files, fields, pending=[], obsolete=gone)
+            self._publish_from(oldest + drop, files, fields, pending=[])
+        finally:
+            self.shortened = early or (self.shortened and not self._covers(now_ns))
+            self.covers_s = max(now_ns - self.from_ns, 0) / 1e9
+
+    def _publish_from(
+        self, segment: int, files: dict[str, list[StoredFile]], fields: dict[str, Any], **more: Any
+    ) -> None:
+        """Publish the files less those of segments before that one."""
+        begins = self._begins[segment - self.oldest :]
+        gone = [file.entry for kept in files.values() for file in kept if file.segment < segment]
+        files = {name: [file for file in kept if file.segment >= segment] for name, kept in files.items()}
+        totals = fields.get("totals", self.totals)
+        fields |= {"started_ns": begins[0], "totals": _less_expired(totals, files)}
+        try:
+            self._publish(files, fields, obsolete=gone, **more)
         finally:
             if self._files is files:
                 self._begins = begins
-            self.shortened = early or (self.shortened and not self._covers(now_ns))
             self._measure()
 
     def _covers(self, now_ns: int) -> bool:
@@ -195,14 +220,15 @@ class Window(Store):
         # the manifest, the next one and its reserve, another incident's; directories
         aside = 5 * _blocks(self._manifest_bytes) + 2 * RESERVE_BYTES
         self.disk_bytes = own + kept + aside
-        self.limit_bytes = max(self._flight.max_disk_bytes - kept - aside, 0) // 2
+        free = max(self._flight.max_disk_bytes - kept - aside, 0)
+        self.limit_bytes = free // 2 if free // 2 >= self._least_bytes else free * 3 // 4
         self.segment_bytes = sum(self._own_bytes(file) for file in listed if file.segment == self._segment)
 
     def _admit(self, size_bytes: int) -> None:
         self._measure()
         if self.disk_bytes + _blocks(size_bytes) > self._flight.max_disk_bytes:
             hint = f"raise --max-disk, or move incidents away from: {self.directory / INCIDENTS}"
-            raise StoreError("no room under --max-disk", hint, errno.EDQUOT)
+            raise _NoRoom("no room under --max-disk", hint, errno.EDQUOT)
 
     # -- incidents --------------------------------------------------------------------------
 
@@ -217,7 +243,7 @@ class Window(Store):
         It appears whole, under its name, or not at all. Raises StoreError when it cannot be written.
         """
         left = self.limit_bytes - sum(map(self._own_bytes, self._listed())) // 2
-        if left < self._flight.max_disk_bytes // _LEAST_SHARE:
+        if left < self._least_bytes:
             self.no_room += 1
             return None
         name = f"{self._last + 1:04}-{incident.name}"
@@ -278,6 +304,10 @@ class Window(Store):
             self._incidents.close()
 
 
+class _NoRoom(StoreError):
+    """Under --max-disk, that is."""
+
+
 def _blocks(size_bytes: int) -> int:
     return -(-size_bytes // _BLOCK_BYTES) * _BLOCK_BYTES
 
@@ -299,5 +329,5 @@ def _less_expired(totals: dict[str, dict[str, int]], files: dict[str, list[Store
     less = {}
     for table, counts in totals.items():
         rows = sum(file.entry.rows for file in files[table])
-        less[table] = {**counts, "stored": rows, "expired": counts["stored"] - rows}
+        less[table] = {**counts, "stored": rows, "expired": counts["stored"] + counts.get("expired", 0) - rows}
     return less

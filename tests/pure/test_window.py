@@ -149,6 +149,7 @@ def test_the_disk_is_never_fuller_than_allowed(tmp_path: Path) -> None:
             made += window.freeze(incident(at)) is not None
             assert disk_bytes(path) <= MAX_DISK_BYTES
     assert window.shortened
+    assert refused == 0
     assert (window.incidents, window.no_room) == (made, 6 - made)
     window.compact()
     window.close("complete")
@@ -160,6 +161,28 @@ def test_the_disk_is_never_fuller_than_allowed(tmp_path: Path) -> None:
     assert totals["expired"] > 0
     for name in incidents(path):
         assert read_capture(path / "incidents" / name)[0]["files"]
+
+
+def test_what_is_old_goes_before_what_is_new_is_lost(tmp_path: Path) -> None:
+    """A burst that fills the disk before anything of it is acknowledged."""
+    path = tmp_path / "capture"
+    window = Window(path, HEADER, flight(1 << 60))
+    for at in range(30):
+        window.append("syscalls", noise(at, 1000))
+    window.commit(drained_to_ns=30, totals={"syscalls": {"attempted": 30_000, "stored": 30_000, "lost": 0}})
+    window.begin_segment(31)
+    taken = 0
+    with pytest.raises(StoreError, match="no room under --max-disk"):
+        while True:
+            window.append("syscalls", noise(40, 1000))
+            taken += 1
+            assert disk_bytes(path) <= MAX_DISK_BYTES
+    assert disk_bytes(path) > MAX_DISK_BYTES * 3 // 4
+    manifest, tables = read_capture(path)
+    assert (manifest["started_ns"], tables["syscalls"]) == (31, [])
+    assert manifest["totals"]["syscalls"] == {"attempted": 30_000, "stored": 0, "lost": 0, "expired": 30_000}
+    window.close("complete")
+    assert len(ids(path)) == taken * 1000
 
 
 def test_no_incident_is_made_where_there_is_no_room_for_it(tmp_path: Path) -> None:
@@ -234,7 +257,9 @@ def test_a_kill_at_any_moment_leaves_a_window_and_whole_incidents(tmp_path: Path
     for _ in range(12):
         writer = subprocess.Popen([sys.executable, "-c", HASTY, path], stdout=subprocess.PIPE, text=True)
         assert writer.stdout and writer.stdout.readline() == "on\n"
-        time.sleep(moments.uniform(0, 0.2))
+        for _ in range(moments.randrange(3)):
+            promised += bool(writer.stdout.readline())
+        time.sleep(moments.uniform(0, 0.1))
         writer.send_signal(signal.SIGKILL)
         promised += len(writer.stdout.read().splitlines())
         writer.wait()
