@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from analysis.capture import open_captures
-from analysis.engine import Engine
+from analysis.engine import Engine, Limits
 from analysis.rebuild import Rebuild
 from tests.support.captures import START_NS, build_capture
 
@@ -856,6 +856,16 @@ def test_a_call_that_goes_on_over_a_reading_disturbs_it(tmp_path: Path) -> None:
         assert engine.execute(f"SELECT space, from_ns - {START_NS}, reason FROM gaps") == [
             (1, 900, "mappings changed while they were read")
         ]
+
+
+def test_rows_of_a_table_made_in_an_order_are_numbered_in_it(tmp_path: Path) -> None:
+    """The number of a write is its place in the order; DuckDB makes tables with all its threads."""
+    capture = build_capture(tmp_path / "capture", ROWS)
+    with Engine(open_captures([capture]), Limits(threads=4)) as engine:
+        engine.execute("CREATE TABLE made AS SELECT hash(i) AS key, i FROM range(1_000_003) AS of(i) ORDER BY key, i")
+        wrong = "count_if(rowid <> number OR key < before)"
+        numbered = "SELECT rowid, key, row_number() OVER (ORDER BY rowid) - 1 AS number, lag(key) OVER (ORDER BY rowid) AS before"
+        assert engine.execute(f"SELECT count(*), {wrong} FROM ({numbered} FROM made)") == [(1_000_003, 0)]
 
 
 def test_every_column_of_every_table_is_documented(tmp_path: Path) -> None:
