@@ -37,6 +37,7 @@ LIMIT_S = 10.0
 _PT_LOAD, _PF_X = 1, 1
 _DEBUG = b"/usr/lib/debug/.build-id/%s/%s.debug"
 _COARSE_NS = 10_000_000  # a file's times are those of the last tick (current_time() in fs/inode.c), 10 ms at most
+_AT_ONCE = 4096  # mappings that are Python objects: of many short processes there are hundreds of thousands
 _ALIVE = 16  # processes through which a file is looked for
 _PERF_MAP_BYTES = 64 << 20
 _PERF_MAP_LINE = re.compile(rb"^(?:0x)?([0-9a-fA-F]{1,16}) (?:0x)?([0-9a-fA-F]{1,16}) ([^\n]{1,4096})$", re.MULTILINE)
@@ -173,9 +174,10 @@ class Naming:
                 index = rows.schema.get_field_index("path")
                 rows = rows.set_column(index, "path", rows["path"].cast(pa.binary()))
                 distinct = rows.group_by(_KEYS, use_threads=False).aggregate([(time_column, "min")])
-                for row in distinct.to_pylist():
-                    ts_ns, offset_bytes = row.pop(f"{time_column}_min"), row.pop("offset_bytes")
-                    yield FileMapping(**row), offset_bytes, ts_ns
+                for some in distinct.to_batches(_AT_ONCE):
+                    for row in some.to_pylist():
+                        ts_ns, offset_bytes = row.pop(f"{time_column}_min"), row.pop("offset_bytes")
+                        yield FileMapping(**row), offset_bytes, ts_ns
 
 
 def _image_of(mapping: FileMapping, images: list[Image]) -> Image | None:

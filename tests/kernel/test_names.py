@@ -177,7 +177,7 @@ def test_a_perf_map_is_that_of_the_process_s_user(tmp_path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def test_naming_ends_when_its_time_is_up(named: Named, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_naming_ends_when_its_time_is_up(named: Named, tmp_path: Path) -> None:
     """What was stored is read again: with time, it gives the same names once more."""
     store = Store(tmp_path / "copy", {})
     for table in ("stacks", "vmas", "images"):
@@ -188,8 +188,7 @@ def test_naming_ends_when_its_time_is_up(named: Named, tmp_path: Path, monkeypat
     again.run(lambda _: None)
     assert {row["name"] for row in again.rows.to_pylist()} >= {b"plain_inner", b"packed_inner", b"entry", b"main"}
     assert (again.stopped, again.files > 3) == (False, True)
-    monkeypatch.setattr("recorder.naming.LIMIT_S", 0.0)
-    late = Naming(store)
+    late = Naming(store, limit_s=0.0)
     late.run(lambda _: None)
     assert (late.stopped, late.rows.num_rows) == (True, 0)
     store.close("complete")
