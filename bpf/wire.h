@@ -121,6 +121,8 @@ struct tasks_record {
 	u32 tid;
 	u32 parent_pid;
 	u32 parent_tid;
+	u32 exit_status;
+	u32 unused;
 	char comm[16];
 	char path[256];
 };

@@ -26,6 +26,7 @@ OFFSETS: dict[str, tuple[str, str]] = {
     "OFF_TASK_SIGNAL": ("task_struct", "signal"),
     "OFF_TASK_STATUS": ("task_struct", "thread_info.status"),
     "OFF_TASK_REAL_PARENT": ("task_struct", "real_parent"),
+    "OFF_TASK_EXIT_CODE": ("task_struct", "exit_code"),
     "OFF_TASK_STACK": ("task_struct", "stack"),
     "OFF_SIGNAL_LIVE": ("signal_struct", "live.counter"),
     "OFF_FILES_FDT": ("files_struct", "fdt"),
