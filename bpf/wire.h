@@ -141,4 +141,8 @@ struct faults_record {
 	s32 stack_id;
 	s32 code;
 	s32 result;
+	u64 file_inode;
+	u64 file_size_bytes;
+	u32 file_dev;
+	u32 file_generation;
 };

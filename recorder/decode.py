@@ -328,6 +328,9 @@ def decode_faults(records: Columns) -> pa.Table:
         "ip": _array(records["ip"], pa.uint64()),
         "result": _array(records["result"], pa.int32()),
     }
+    mapped = records["file_inode"] != 0
+    for name in ("file_dev", "file_generation", "file_inode", "file_size_bytes"):
+        columns[name] = _array(records[name], TABLES["faults"][name].type, mapped)
     return _table("faults", columns, len(records))
 
 

@@ -316,6 +316,10 @@ TABLES: dict[str, Table] = {
                 Column("ip", U64, "address", "user instruction pointer, 0 where it could not be read", encoding="split"),
                 Column("result", I32, "", "0 delivered, 1 ignored, 2 already pending (TRACE_SIGNAL_*)"),
                 Column("stack_id", I32, "", "user stack at the fault (see syscalls.stack_id)", optional=True),
+                Column("file_dev", U32, "", f"SIGBUS: {_DEV}; of the file mapped at the address, by the kernel's tree of VMAs, read without its lock", toctou=True, optional=True),
+                Column("file_inode", U64, "", "SIGBUS: inode number of that file", toctou=True, optional=True),
+                Column("file_generation", U32, "", "SIGBUS: inode generation of that file", toctou=True, optional=True),
+                Column("file_size_bytes", U64, "bytes", "SIGBUS: size of that file as the signal was sent", toctou=True, optional=True),
             ),
         ),
         Table(
@@ -468,6 +472,8 @@ WIRE: dict[str, WireRecord] = {
             (
                 WireField("ts_ns", "u64"), WireField("address", "u64"), WireField("ip", "u64"),
                 *_CALLER, WireField("code", "s32"), WireField("result", "s32"),
+                WireField("file_inode", "u64"), WireField("file_size_bytes", "u64"),
+                WireField("file_dev", "u32"), WireField("file_generation", "u32"),
             ),
         ),
     )

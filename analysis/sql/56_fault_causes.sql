@@ -54,7 +54,7 @@ CREATE VIEW fault_causes (
     path_bytes,
     -- offset in the file of the address [bytes]
     offset_bytes,
-    -- SIGBUS: size of the file when it was last seen before the fault [bytes]
+    -- SIGBUS: size of the file at the fault, or, where that was not recorded, when it was last seen before [bytes]
     size_bytes,
     -- when that was [ns, CLOCK_MONOTONIC]
     size_ns,
@@ -79,12 +79,15 @@ CREATE VIEW fault_causes (
     -- when it ended [ns, CLOCK_MONOTONIC]
     ended_ns,
     -- how, as wait(2) tells it
-    exit_status
+    exit_status,
+    -- all of that in a sentence
+    sentence
 ) AS
 WITH
 hits AS MATERIALIZED (
     SELECT
         row_number() OVER () AS hit, faults.capture, faults.host, ts_ns, faults.pid, tid, comm, stack_id, signal, code, address, ip,
+        file_size_bytes AS exact_size, file_generation,
         if(ts_ns < coalesce(uses.to_ns, 18446744073709551615), space, NULL) AS space,
         -- general protection, and what comes without an address
         if(code = 128, NULL, address >> 12) AS page
@@ -169,11 +172,11 @@ judged AS (
 ),
 placed AS MATERIALIZED (
     SELECT
-        judged.*, h.start, h."end", h.from_ns, h.to_ns, h.perms, h.dev, h.inode, h.generation, h.path, h.path_bytes,
+        judged.*, h.start, h."end", h.from_ns, h.to_ns, h.perms, h.dev, h.inode, coalesce(file_generation, h.generation) AS generation, h.path, h.path_bytes,
         h.offset_bytes + if(h.inode = 0, 0, address - h.start) AS offset_bytes,
         h.cause, h.cause_ns, h.cause_tid, h.call_ns, h.end_cause, h.end_ns, h.end_tid, h.end_call_ns, h.reason AS why,
         h.mapped_turn,
-        CASE WHEN executes THEN 'execute' WHEN h.perms[1] = 'r' THEN 'write' ELSE 'access' END AS access,
+        CASE WHEN signal = 'SIGBUS' OR code <> 2 THEN 'access' WHEN executes THEN 'execute' WHEN h.perms[1] = 'r' THEN 'write' ELSE 'access' END AS access,
         -- since then it is not permitted
         1 + CASE WHEN executes THEN h.execute_turn WHEN h.perms[1] = 'r' THEN h.write_turn ELSE h.read_turn END AS denied_turn
     FROM judged
@@ -201,33 +204,40 @@ guards AS (
         AND starts_with(above.perms, 'rw') AND above.inode = 0
     GROUP BY hit
 ),
--- where nothing ever was mapped: the stack above it, and what the parent had there at the fork
+-- where nothing ever was mapped: what the parent had there at the fork
 nowhere AS (
     SELECT
-        hit, any_value(stack.start) AS stack_start, any_value(stack."end") AS stack_end,
-        any_value(before.space) FILTER (before.to_ns IS NULL OR before.to_ns > missing.from_ns) AS parent_space,
-        any_value(before.from_ns) FILTER (before.to_ns IS NULL OR before.to_ns > missing.from_ns) AS parent_from
+        placed.*, missing.from_ns AS fork_ns,
+        if(coalesce(before.to_ns > missing.from_ns, true), before.space, NULL) AS parent_space, before.from_ns AS parent_from
     FROM (FROM placed WHERE signal = 'SIGSEGV' AND code = 1 AND start IS NULL) AS placed
-    JOIN missing USING (capture, space, page)
+    JOIN missing ON placed.capture = missing.capture AND placed.space = missing.space AND placed.page = missing.page
     ASOF LEFT JOIN history AS before ON placed.capture = before.capture AND missing.parent = before.space AND placed.page = before.page
         AND missing.from_ns >= before.from_ns
-    LEFT JOIN (SELECT history.* FROM history JOIN marks ON history.capture = marks.capture AND history.space = marks.space
-            AND history.page = marks.address >> 12 AND mark = 'start_stack') AS stack
-        ON placed.capture = stack.capture AND placed.space = stack.space AND stack.from_ns <= placed.ts_ns
-        AND placed.ts_ns < coalesce(stack.to_ns, 18446744073709551615) AND placed.address < stack.start
+),
+-- and the stack, where it lies above without a gap: stacks grow to 8 MiB by default
+stacks_above AS (
+    SELECT hit, min(parts.start) AS stack_start, any_value(top."end") AS stack_end
+    FROM nowhere
+    JOIN marks ON nowhere.capture = marks.capture AND nowhere.space = marks.space AND mark = 'start_stack'
+        AND nowhere.address < marks.address AND marks.address - nowhere.address < 1073741824
+    JOIN history AS top ON nowhere.capture = top.capture AND nowhere.space = top.space AND marks.address >> 12 = top.page
+        AND top.from_ns <= ts_ns AND ts_ns < coalesce(top.to_ns, 18446744073709551615)
+    JOIN timeline AS parts ON nowhere.capture = parts.capture AND nowhere.space = parts.space
+        AND parts.start > nowhere.address AND parts."end" <= top."end"
+        AND parts.from_ns <= ts_ns AND ts_ns < coalesce(parts.to_ns, 18446744073709551615)
     GROUP BY hit
+    HAVING sum(parts."end" - parts.start) = any_value(top."end") - min(parts.start) AND bool_and(parts.inode = 0)
 ),
 left_out AS (
-    SELECT hit, max(ts_enter_ns) AS call_ns, arg_max(syscalls.tid, ts_enter_ns) AS tid, any_value(history.start) AS start, any_value(history."end") AS "end",
-        any_value(history.perms) AS perms, any_value(history.dev) AS dev, any_value(history.inode) AS inode, any_value(history.path) AS path,
-        any_value(parent_from) AS mapped_ns
+    SELECT
+        hit, max(ts_enter_ns) AS call_ns, arg_max(syscalls.tid, ts_enter_ns) AS tid, any_value(history.start) AS start,
+        any_value(history."end") AS "end", any_value(history.perms) AS perms, any_value(history.dev) AS dev,
+        any_value(history.inode) AS inode, any_value(history.path) AS path, any_value(history.from_ns) AS mapped_ns
     FROM nowhere
-    JOIN placed USING (hit)
-    JOIN spaces ON placed.capture = spaces.capture AND placed.space = spaces.space
-    JOIN history ON placed.capture = history.capture AND parent_space = history.space AND placed.page = history.page AND parent_from = history.from_ns
-    LEFT JOIN spaces AS parents ON placed.capture = parents.capture AND parent_space = parents.space
-    LEFT JOIN syscalls ON placed.capture = syscalls.capture AND syscalls.pid = parents.pid AND syscall = 'madvise' AND op = 10 AND errno = 0
-        AND placed.address >= addr AND placed.address < addr + size AND ts_exit_ns <= spaces.from_ns
+    JOIN history ON nowhere.capture = history.capture AND parent_space = history.space AND nowhere.page = history.page AND parent_from = history.from_ns
+    JOIN spaces ON nowhere.capture = spaces.capture AND parent_space = spaces.space
+    LEFT JOIN syscalls ON nowhere.capture = syscalls.capture AND spaces.pid = syscalls.pid AND syscall = 'madvise' AND op = 10 AND errno = 0
+        AND nowhere.address >= addr AND nowhere.address < addr + size AND ts_exit_ns <= fork_ns
     GROUP BY hit
 ),
 -- files that did not have the page, or could not give it
@@ -243,7 +253,7 @@ bad AS (
 seen AS (
     SELECT
         bad.hit, any_value(bad.capture) AS capture, any_value(bad.dev) AS dev, any_value(bad.inode) AS inode, any_value(bad.generation) AS generation,
-        any_value(page_bytes) AS page_bytes, any_value(ts_ns) AS ts_ns,
+        any_value(page_bytes) AS page_bytes, any_value(ts_ns) AS ts_ns, any_value(exact_size) AS exact_size,
         arg_max(size, ns) FILTER (ns <= ts_ns) AS size_bytes, max(ns) FILTER (ns <= ts_ns) AS size_ns,
         arg_max(sizes.certainty, ns) FILTER (ns <= ts_ns) AS size_certainty,
         max(ns) FILTER (ns <= ts_ns AND size > page_bytes) AS enough_ns,
@@ -256,8 +266,9 @@ seen AS (
 -- the first call after which the file was too short, and stayed so as far as calls tell
 cuts AS (
     SELECT
-        hit, any_value(size_bytes) AS size_bytes, any_value(size_ns) AS size_ns, any_value(size_certainty) AS size_certainty, any_value(page_bytes) AS page_bytes,
-        any_value(later_size) AS later_size, any_value(later_ns) AS later_ns,
+        hit, coalesce(any_value(exact_size), any_value(size_bytes)) AS size_bytes, if(any_value(exact_size) IS NULL, any_value(size_ns), any_value(ts_ns)) AS size_ns,
+        any_value(size_bytes) AS seen_size, any_value(size_certainty) AS size_certainty, any_value(page_bytes) AS page_bytes,
+        any_value(enough_ns) AS enough_ns, any_value(later_size) AS later_size, count(files.tid) AS candidates,
         arg_min({'pid': files.pid, 'tid': files.tid, 'comm': files.comm, 'stack_id': files.stack_id, 'call': operation, 'ns': ts_enter_ns, 'to_ns': ts_exit_ns,
             'old': old_size_bytes, 'new': new_size_bytes, 'identity': identity}, ts_exit_ns) AS cut
     FROM seen
@@ -273,10 +284,12 @@ told AS (
         left_out.hit IS NOT NULL AS not_copied, left_out.call_ns AS kept_call_ns, left_out.tid AS kept_tid,
         left_out.start AS kept_start, left_out."end" AS kept_end, left_out.perms AS kept_perms, left_out.path AS kept_path,
         left_out.dev AS kept_dev, left_out.inode AS kept_inode, left_out.mapped_ns AS kept_mapped_ns,
-        size_bytes, size_ns, size_certainty, page_bytes, later_size, later_ns,
-        -- a truncation before the file was mapped did not take the page from the mapping
-        if(cut.to_ns > made.mapped_ns AND (size_bytes <= page_bytes OR cut.to_ns > ts_ns OR size_bytes IS NULL), cut, NULL) AS cut
-    FROM made LEFT JOIN guards USING (hit) LEFT JOIN nowhere USING (hit) LEFT JOIN left_out USING (hit) LEFT JOIN cuts USING (hit)
+        size_bytes, size_ns, seen_size, size_certainty, page_bytes, enough_ns, later_size, candidates,
+        -- the page was there since the file was mapped
+        enough_ns >= made.mapped_ns OR enough_ns >= made.mapped_call_ns AS was_long,
+        -- a truncation before the file was mapped did not take the page from the mapping; one under way at the fault can have
+        if(cut.to_ns > made.mapped_ns AND (size_bytes <= page_bytes OR size_bytes IS NULL OR (exact_size IS NULL AND cut.to_ns > ts_ns)), cut, NULL) AS cut
+    FROM made LEFT JOIN guards USING (hit) LEFT JOIN stacks_above USING (hit) LEFT JOIN left_out USING (hit) LEFT JOIN cuts USING (hit)
 ),
 named AS (
     SELECT
@@ -287,7 +300,7 @@ named AS (
                 WHEN code = 1 THEN 'alignment'
                 WHEN code <> 2 OR start IS NULL OR NOT stands THEN 'other'
                 WHEN inode = 0 THEN 'no file'
-                WHEN cut IS NOT NULL THEN 'truncated'
+                WHEN cut IS NOT NULL OR (was_long AND size_bytes <= page_bytes) THEN 'truncated'
                 WHEN size_bytes <= page_bytes THEN 'beyond end'
                 ELSE 'within file'
             END
@@ -347,8 +360,8 @@ doubted AS (
 lost AS (
     SELECT hit, any_value(format('{} records of files were lost ({})', coalesce(count::VARCHAR, 'some'), losses.cause)) AS reason
     FROM named JOIN losses ON named.capture = losses.capture AND losses.source IN ('files', 'writer')
-        AND losses.from_ns <= ts_ns AND losses.to_ns >= coalesce(size_ns, mapped_ns)
-    WHERE signal = 'SIGBUS'
+        AND losses.from_ns <= ts_ns AND losses.to_ns >= coalesce(enough_ns, mapped_ns)
+    WHERE signal = 'SIGBUS' AND (exact_size IS NULL OR what <> 'within file')
     GROUP BY hit
 ),
 reasoned AS (
@@ -365,9 +378,13 @@ reasoned AS (
             WHEN what = 'guard' AND NOT coalesce(of_stack, false) THEN 'what the mapping above is used for is not recorded'
             WHEN what = 'not inherited' AND kept_call_ns IS NULL THEN 'why the fork left it out was not recorded'
             WHEN what = 'within file' AND size_bytes IS NULL THEN 'how long the file was is not recorded'
-            WHEN what IN ('truncated', 'beyond end', 'within file') AND coalesce(cut.identity, 'fd') <> 'fd' THEN 'the file that was truncated is told by its path'
+            WHEN what = 'truncated' AND cut IS NULL THEN 'the call that truncated it was not recorded'
+            WHEN what = 'truncated' AND cut.identity <> 'fd' THEN 'the file that was truncated is told by its path'
+            WHEN what = 'truncated' AND candidates > 1 THEN 'several calls truncated it, and how long it was before each is not recorded'
+            WHEN what = 'beyond end' AND seen_size IS NULL THEN 'how long the file was when it was mapped is not recorded'
+            WHEN exact_size IS NOT NULL THEN NULL
             WHEN what IN ('truncated', 'beyond end', 'within file') AND size_certainty <> 'certain' THEN 'the file is told by its path'
-            -- between calls that change its size a file only grows: one that is too short later was too short at the fault
+            -- between calls that shorten it a file only grows: what is too short later was too short at the fault
             WHEN what IN ('truncated', 'beyond end') AND later_size > page_bytes THEN 'the file was long enough again later, and writes are not recorded'
             WHEN what IN ('truncated', 'beyond end') AND later_size IS NULL
                 THEN 'writes are not recorded, and one could have lengthened the file before the fault'
@@ -376,16 +393,85 @@ reasoned AS (
     LEFT JOIN doubted USING (hit)
     LEFT JOIN lost USING (hit)
     LEFT JOIN syscalls ON blamed.capture = syscalls.capture AND culprit_call_ns = ts_enter_ns AND culprit_tid = syscalls.tid
+),
+answers AS (
+    SELECT
+        capture, reasoned.host, ts_ns, space, pid, tid, comm, stack_id, signal, code, address,
+        what AS cause, if(doubt IS NULL, 'certain', 'possible') AS certainty, doubt AS reason, access,
+        coalesce(start, kept_start) AS start, coalesce("end", kept_end) AS "end", coalesce(perms, kept_perms) AS perms,
+        coalesce(mapped_ns, kept_mapped_ns) AS mapped_ns, coalesce(dev, kept_dev) AS dev, coalesce(inode, kept_inode) AS inode, generation,
+        coalesce(path, kept_path) AS path, path_bytes, offset_bytes, size_bytes, size_ns,
+        -- what stood before the recording, or came of no call, nobody is blamed for
+        CASE WHEN what = 'truncated' THEN cut.pid ELSE coalesce(call_pid, if(culprit_call_ns IS NOT NULL, pid, NULL)) END AS by_pid,
+        if(what = 'truncated', cut.tid, if(culprit_call_ns IS NOT NULL, culprit_tid, NULL)) AS by_tid,
+        if(what = 'truncated', cut.comm, call_comm) AS by_comm, if(what = 'truncated', cut.stack_id, call_stack) AS by_stack_id,
+        if(what = 'truncated', cut.call, coalesce(call_name, culprit_cause)) AS by_call,
+        if(what = 'truncated', cut.ns, coalesce(culprit_call_ns, culprit_ns)) AS by_ns,
+        if(what = 'truncated', cut.old, NULL) AS old_size_bytes, if(what = 'truncated', cut.new, NULL) AS new_size_bytes,
+        outcome, ended_ns, exit_status, stack_start, stack_end, page_bytes
+    FROM reasoned JOIN fault_outcomes USING (capture, ts_ns, pid, tid)
+),
+worded AS (
+    SELECT
+        *,
+        if(coalesce(inode, 0) <> 0 OR coalesce(path, '') <> '', file_text(path, dev, inode), 'memory') AS thing,
+        CASE
+            WHEN by_pid IS NULL THEN NULL
+            WHEN by_pid = pid AND by_tid = tid THEN 'the same thread'
+            ELSE thread_text(by_comm, by_pid, by_tid)
+        END AS by_whom,
+        span_text(ts_ns - least(by_ns, ts_ns)) || ' before' AS ago,
+        CASE access WHEN 'write' THEN 'is not to be written' WHEN 'execute' THEN 'is not to be executed' ELSE 'is not accessible' END AS refusal
+    FROM answers
 )
 SELECT
-    capture, reasoned.host, ts_ns, space, pid, tid, comm, stack_id, signal, code, address,
-    what, if(doubt IS NULL, 'certain', 'possible'), doubt, access,
-    coalesce(start, kept_start), coalesce("end", kept_end), coalesce(perms, kept_perms), coalesce(mapped_ns, kept_mapped_ns),
-    coalesce(dev, kept_dev), coalesce(inode, kept_inode), generation, coalesce(path, kept_path), path_bytes, offset_bytes, size_bytes, size_ns,
-    CASE WHEN what = 'truncated' THEN cut.pid WHEN culprit_cause IS NOT NULL THEN coalesce(call_pid, pid) END,
-    if(what = 'truncated', cut.tid, coalesce(culprit_tid, kept_tid)),
-    if(what = 'truncated', cut.comm, call_comm), if(what = 'truncated', cut.stack_id, call_stack),
-    if(what = 'truncated', cut.call, coalesce(call_name, culprit_cause)), if(what = 'truncated', cut.ns, coalesce(culprit_call_ns, culprit_ns)),
-    if(what = 'truncated', cut.old, NULL), if(what = 'truncated', cut.new, NULL),
-    outcome, ended_ns, exit_status
-FROM reasoned JOIN fault_outcomes USING (capture, ts_ns, pid, tid);
+    capture, host, ts_ns, space, pid, tid, comm, stack_id, signal, code, address, cause, certainty, reason, access, start, "end", perms,
+    mapped_ns, dev, inode, generation, path, path_bytes, offset_bytes, size_bytes, size_ns, by_pid, by_tid, by_comm, by_stack_id, by_call, by_ns,
+    old_size_bytes, new_size_bytes, outcome, ended_ns, exit_status,
+    thread_text(comm, pid, tid) || CASE
+        WHEN outcome = 'killed' THEN format(' was killed by {} at {}', signal, address_text(address))
+        ELSE format(' took {} at {}', signal, address_text(address)) || CASE
+            WHEN outcome = 'handled' THEN ' and went on'
+            WHEN outcome = 'open' THEN ', and what became of it is not recorded'
+            ELSE format(', and its process {} {} later', CASE
+                WHEN exit_status IS NULL THEN 'ended'
+                WHEN exit_status & 127 <> 0 THEN 'was killed by signal ' || (exit_status & 127)
+                ELSE 'exited with status ' || (exit_status >> 8)
+            END, span_text(ended_ns - ts_ns))
+        END
+    END || ': ' || CASE cause
+        WHEN 'truncated' THEN if(by_ns IS NULL,
+            format('offset {} of {} lies beyond its end, at {}, and it was longer once mapped', address_text(offset_bytes), thing, size_text(size_bytes)),
+            format('offset {} of {} was beyond its end; {} had cut the file{} to {} by {} {}', address_text(offset_bytes), thing, by_whom,
+                coalesce(' from ' || size_text(old_size_bytes), ''), size_text(new_size_bytes), by_call, ago))
+        WHEN 'beyond end' THEN format('offset {} of {} was never in the file, {} long; {}', address_text(offset_bytes), thing, size_text(size_bytes),
+            coalesce(format('{} had mapped {} of it by {} {}', by_whom, size_text("end" - start), by_call, ago), 'it was mapped before the recording'))
+        WHEN 'within file' THEN if(size_bytes IS NULL,
+            format('offset {} of {} could not be had: it is beyond the end of the file, or its page could not be read or found no room',
+                address_text(offset_bytes), thing),
+            format('offset {} of {} lies within the file, {} long, so this is no truncation: its page found no room ({}), or could not be read',
+                address_text(offset_bytes), thing, size_text(size_bytes),
+                if(contains(path, 'hugepage'), 'no huge page was free', 'the file system is full, or a quota is reached')))
+        WHEN 'no file' THEN 'the memory there has no file: no huge page was free, userfaultfd raised it, or a driver did'
+        WHEN 'hardware' THEN 'the memory there is broken, as the machine reported'
+        WHEN 'alignment' THEN 'the access was not aligned'
+        WHEN 'null pointer' THEN 'a null pointer, as nothing is mapped so low'
+        WHEN 'no address' THEN 'the processor refused it without telling an address: a pointer that is no address at all, or an instruction not allowed'
+        WHEN 'never mapped' THEN 'nothing was ever mapped there, as far as recorded'
+        WHEN 'unmapped' THEN format('{} lay at {} there until {} took it away by {} {}', thing, range_text(start, "end"), coalesce(by_whom, 'it'), by_call, ago)
+        WHEN 'moved' THEN format('{} lay at {} there until {} moved it elsewhere by {} {}', thing, range_text(start, "end"), coalesce(by_whom, 'it'), by_call, ago)
+        WHEN 'replaced' THEN format('what lies at {} now {}; {} had put it ({}, {}) over what was there by {} {}', range_text(start, "end"), refusal,
+            coalesce(by_whom, 'it'), thing, perms, by_call, ago)
+        WHEN 'protected' THEN format('{} at {} {}; {} had made it {} by {} {}', thing, range_text(start, "end"), refusal, coalesce(by_whom, 'it'), perms, by_call, ago)
+        WHEN 'not permitted' THEN format('{} at {} {}; {}', thing, range_text(start, "end"), refusal,
+            coalesce(format('{} had mapped it {} by {} {}', by_whom, perms, by_call, ago), format('it was mapped {}', perms)))
+        WHEN 'not inherited' THEN format('{} at {} is mapped in the parent only; {}', thing, range_text(start, "end"),
+            coalesce(by_whom || ' had kept it from children by MADV_DONTFORK ' || ago, 'the fork left it out'))
+        WHEN 'stack limit' THEN format('the stack is full; it had grown to {} and was not let grow {} further', size_text(stack_end - stack_start),
+            size_text(stack_start - page_down(address)))
+        WHEN 'guard' THEN format(if(reason IS NULL, 'the stack of a thread is full, as the guard {} below it was touched',
+            'memory {} that nobody may access, just below what can be written, was touched; if that is the stack of a thread, it is full'),
+            range_text(start, "end"))
+        ELSE format('si_code {} is not explained', code)
+    END
+FROM worded;
