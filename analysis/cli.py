@@ -16,7 +16,7 @@ from typing import Any
 
 import typer
 
-from analysis.commands import check, counts, diff, edges, maps, schema, sql, summary, timeline
+from analysis.commands import check, counts, diff, edges, maps, schema, sql, summary, timeline, why
 from analysis.errors import AnalysisError, ReaderGone
 from analysis.text import inert
 
@@ -33,6 +33,7 @@ app = typer.Typer(
 app.command("summary")(summary.summary)
 app.command("maps")(maps.maps)
 app.command("timeline")(timeline.timeline)
+app.command("why")(why.why)
 app.command("diff")(diff.diff)
 app.command("edges")(edges.edges)
 app.command("counts")(counts.counts)
