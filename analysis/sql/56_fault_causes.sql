@@ -101,7 +101,7 @@ missing AS MATERIALIZED (
 ),
 -- beside the pages that faulted: the same in the parent, from which a fork leaves out what MADV_DONTFORK says, and the stack's
 wanted AS MATERIALIZED (
-    SELECT *, row_number() OVER (PARTITION BY capture, space ORDER BY page) AS number
+    SELECT *, row_number() OVER (ORDER BY capture, space, page) AS number
     FROM (
         SELECT capture, space, page FROM hits WHERE space IS NOT NULL AND page IS NOT NULL
         UNION SELECT capture, parent, page FROM missing WHERE began = 'fork' AND parent IS NOT NULL
@@ -110,17 +110,19 @@ wanted AS MATERIALIZED (
 ),
 -- every rectangle that ever lay over such a page. Two ASOF joins find the first and the last page in it
 spread AS (
-    SELECT
-        timeline.* EXCLUDE (host, pid, shared, cause_table, end_table),
-        unnest(range(low.number, high.number + 1)) AS number
-    FROM (FROM timeline SEMI JOIN wanted USING (capture, space)) AS timeline
+    SELECT timeline.*, unnest(range(low.number, high.number + 1)) AS number
+    FROM (
+        SELECT
+            capture, space, start, "end", from_ns, to_ns, perms, dev, inode, offset_bytes, cause, cause_ns, cause_tid, call_ns, end_call_ns
+        FROM timeline SEMI JOIN wanted USING (capture, space)
+    ) AS timeline
     ASOF JOIN wanted AS low ON timeline.capture = low.capture AND timeline.space = low.space AND timeline.start >> 12 <= low.page
     ASOF JOIN wanted AS high ON timeline.capture = high.capture AND timeline.space = high.space AND (timeline."end" - 1) >> 12 >= high.page
     WHERE low.number <= high.number
 ),
 turns AS (
     SELECT
-        spread.*, page, row_number() OVER passed AS turn, lag(to_ns) OVER passed AS before_to,
+        *, row_number() OVER passed AS turn, lag(to_ns) OVER passed AS before_to,
         -- only its permissions changed, or only how certain it is
         coalesce(
             from_ns = lag(to_ns) OVER passed AND dev = lag(dev) OVER passed AND inode = lag(inode) OVER passed
@@ -131,18 +133,18 @@ turns AS (
                 ),
             false
         ) AS goes_on
-    FROM spread JOIN wanted USING (capture, space, number)
-    WINDOW passed AS (PARTITION BY spread.capture, spread.space, number ORDER BY from_ns)
+    FROM spread
+    WINDOW passed AS (PARTITION BY number ORDER BY from_ns)
 ),
 -- what stood on a page in turn: with the turn in which it was mapped, and the last ones before it that permitted something
 history AS MATERIALIZED (
     SELECT
-        *, max(if(goes_on, NULL, turn)) OVER upto AS mapped_turn,
+        turns.*, max(if(goes_on, NULL, turn)) OVER upto AS mapped_turn,
         max(if(perms[1] = 'r', turn, NULL)) OVER upto AS read_turn,
         max(if(perms[2] = 'w', turn, NULL)) OVER upto AS write_turn,
         max(if(perms[3] = 'x', turn, NULL)) OVER upto AS execute_turn
     FROM turns
-    WINDOW upto AS (PARTITION BY capture, space, number ORDER BY from_ns)
+    WINDOW upto AS (PARTITION BY number ORDER BY from_ns)
 ),
 -- the mapping at the fault: what began last before it, and what came after that
 met AS (
@@ -150,8 +152,8 @@ met AS (
         hits.*, h.turn, coalesce(h.to_ns > ts_ns OR (h.turn IS NOT NULL AND h.to_ns IS NULL), false) AS stands,
         h.perms, ip + 15 >= address AND ip <= address AND ip <> 0 AND h.perms[3] = '-' AS executes,
         h.end_call_ns <= ts_ns AS ending
-    FROM hits
-    ASOF LEFT JOIN history AS h ON hits.capture = h.capture AND hits.space = h.space AND hits.page = h.page AND hits.ts_ns >= h.from_ns
+    FROM (FROM hits LEFT JOIN wanted USING (capture, space, page)) AS hits
+    ASOF LEFT JOIN history AS h ON hits.number = h.number AND hits.ts_ns >= h.from_ns
 ),
 -- by the fault's code the mapping was there (2) or was not (1): a change under way had come already, or had not yet
 judged AS (
@@ -172,15 +174,16 @@ judged AS (
 ),
 placed AS MATERIALIZED (
     SELECT
-        judged.*, h.start, h."end", h.from_ns, h.to_ns, h.perms, h.dev, h.inode, coalesce(file_generation, h.generation) AS generation, h.path, h.path_bytes,
+        judged.*, h.start, h."end", h.from_ns, h.to_ns, h.perms, h.dev, h.inode, coalesce(file_generation, generation) AS generation, path, path_bytes,
         h.offset_bytes + if(h.inode = 0, 0, address - h.start) AS offset_bytes,
-        h.cause, h.cause_ns, h.cause_tid, h.call_ns, h.end_cause, h.end_ns, h.end_tid, h.end_call_ns, h.reason AS why,
+        h.cause, h.cause_ns, h.cause_tid, h.call_ns, end_cause, end_ns, end_tid, h.end_call_ns, timeline.reason AS why,
         h.mapped_turn,
         CASE WHEN signal = 'SIGBUS' OR code <> 2 THEN 'access' WHEN executes THEN 'execute' WHEN h.perms[1] = 'r' THEN 'write' ELSE 'access' END AS access,
         -- since then it is not permitted
         1 + CASE WHEN executes THEN h.execute_turn WHEN h.perms[1] = 'r' THEN h.write_turn ELSE h.read_turn END AS denied_turn
     FROM judged
-    LEFT JOIN history AS h ON judged.capture = h.capture AND judged.space = h.space AND judged.page = h.page AND judged.turn = h.turn
+    LEFT JOIN history AS h ON judged.number = h.number AND judged.turn = h.turn
+    LEFT JOIN timeline ON h.capture = timeline.capture AND h.space = timeline.space AND h.start = timeline.start AND h.from_ns = timeline.from_ns
 ),
 -- who mapped it, and who took the permission
 made AS (
@@ -190,8 +193,8 @@ made AS (
         m.from_ns = m.before_to AS put_over,
         d.cause AS denied_cause, d.cause_ns AS denied_ns, d.cause_tid AS denied_tid, d.call_ns AS denied_call_ns
     FROM placed
-    LEFT JOIN history AS m ON placed.capture = m.capture AND placed.space = m.space AND placed.page = m.page AND placed.mapped_turn = m.turn
-    LEFT JOIN history AS d ON placed.capture = d.capture AND placed.space = d.space AND placed.page = d.page AND placed.denied_turn = d.turn
+    LEFT JOIN history AS m ON placed.number = m.number AND placed.mapped_turn = m.turn
+    LEFT JOIN history AS d ON placed.number = d.number AND placed.denied_turn = d.turn
 ),
 -- a guard lies just below what it guards; who maps a stack for a thread says so
 guards AS (
@@ -208,11 +211,11 @@ guards AS (
 nowhere AS (
     SELECT
         placed.*, missing.from_ns AS fork_ns,
-        if(coalesce(before.to_ns > missing.from_ns, true), before.space, NULL) AS parent_space, before.from_ns AS parent_from
+        if(coalesce(before.to_ns > missing.from_ns, true), before.space, NULL) AS parent_space, before.from_ns AS parent_from, before.start AS parent_start
     FROM (FROM placed WHERE signal = 'SIGSEGV' AND code = 1 AND start IS NULL) AS placed
     JOIN missing ON placed.capture = missing.capture AND placed.space = missing.space AND placed.page = missing.page
-    ASOF LEFT JOIN history AS before ON placed.capture = before.capture AND missing.parent = before.space AND placed.page = before.page
-        AND missing.from_ns >= before.from_ns
+    LEFT JOIN wanted ON placed.capture = wanted.capture AND missing.parent = wanted.space AND placed.page = wanted.page
+    ASOF LEFT JOIN history AS before ON wanted.number = before.number AND missing.from_ns >= before.from_ns
 ),
 -- and the stack, where it lies above without a gap: stacks grow to 8 MiB by default
 stacks_above AS (
@@ -220,8 +223,8 @@ stacks_above AS (
     FROM nowhere
     JOIN marks ON nowhere.capture = marks.capture AND nowhere.space = marks.space AND mark = 'start_stack'
         AND nowhere.address < marks.address AND marks.address - nowhere.address < 1073741824
-    JOIN history AS top ON nowhere.capture = top.capture AND nowhere.space = top.space AND marks.address >> 12 = top.page
-        AND top.from_ns <= ts_ns AND ts_ns < coalesce(top.to_ns, 18446744073709551615)
+    JOIN wanted ON nowhere.capture = wanted.capture AND nowhere.space = wanted.space AND marks.address >> 12 = wanted.page
+    JOIN history AS top ON wanted.number = top.number AND top.from_ns <= ts_ns AND ts_ns < coalesce(top.to_ns, 18446744073709551615)
     JOIN timeline AS parts ON nowhere.capture = parts.capture AND nowhere.space = parts.space
         AND parts.start > nowhere.address AND parts."end" <= top."end"
         AND parts.from_ns <= ts_ns AND ts_ns < coalesce(parts.to_ns, 18446744073709551615)
@@ -230,11 +233,11 @@ stacks_above AS (
 ),
 left_out AS (
     SELECT
-        hit, max(ts_enter_ns) AS call_ns, arg_max(syscalls.tid, ts_enter_ns) AS tid, any_value(history.start) AS start,
-        any_value(history."end") AS "end", any_value(history.perms) AS perms, any_value(history.dev) AS dev,
-        any_value(history.inode) AS inode, any_value(history.path) AS path, any_value(history.from_ns) AS mapped_ns
+        hit, max(ts_enter_ns) AS call_ns, arg_max(syscalls.tid, ts_enter_ns) AS tid, any_value(kept.start) AS start,
+        any_value(kept."end") AS "end", any_value(kept.perms) AS perms, any_value(kept.dev) AS dev,
+        any_value(kept.inode) AS inode, any_value(kept.path) AS path, any_value(kept.from_ns) AS mapped_ns
     FROM nowhere
-    JOIN history ON nowhere.capture = history.capture AND parent_space = history.space AND nowhere.page = history.page AND parent_from = history.from_ns
+    JOIN timeline AS kept ON nowhere.capture = kept.capture AND parent_space = kept.space AND parent_start = kept.start AND parent_from = kept.from_ns
     JOIN spaces ON nowhere.capture = spaces.capture AND parent_space = spaces.space
     LEFT JOIN syscalls ON nowhere.capture = syscalls.capture AND spaces.pid = syscalls.pid AND syscall = 'madvise' AND op = 10 AND errno = 0
         AND nowhere.address >= addr AND nowhere.address < addr + size AND ts_exit_ns <= fork_ns
