@@ -14,6 +14,7 @@ from analysis.output import Style
 from analysis.rows import Rows
 from analysis.scripts import run
 from analysis.spaces import Place, find
+from analysis.stacks import name_stacks, with_stacks
 from analysis.text import inert
 from analysis.times import relative
 
@@ -108,9 +109,11 @@ def life(engine: Engine, place: Place, address: int, faulted: bool) -> Rows:
         f"{place.pid}::UINTEGER AS pid, {address}::UBIGINT AS address, {place.at_ns}::UBIGINT AS at_ns, {faulted} AS faulted"
     )
     run(engine, "why", "looking into the life of the address")
-    run(engine, "stacks", "naming stacks")
+    name_stacks(engine, "FROM callers")
     return engine.query(
-        f"SELECT {_SELECT} FROM (FROM verdict UNION ALL BY NAME FROM life) LEFT JOIN named USING (capture, stack_id) "
+        f"SELECT {_SELECT} FROM (SELECT *, coalesce(call_ns, ts_ns) AS taken_ns FROM (FROM verdict UNION ALL BY NAME FROM life)) "
+        "LEFT JOIN (SELECT capture, pid, stack_id, ts_ns AS taken_ns, array_to_string(stack_lines, ' < ') AS stack "
+        f"FROM {with_stacks('callers', 'ts_ns')}) USING (capture, pid, stack_id, taken_ns) "
         "ORDER BY what <> 'verdict', ts_ns DESC, what"
     )
 

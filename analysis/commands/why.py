@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analysis.errors import UsageError
-from analysis.options import CapturesArgument, Format, FormatOption, MemoryOption, PidOption
+from analysis.options import CapturesArgument, Format, FormatOption, MemoryOption, PidOption, SymbolsOption
 
 if TYPE_CHECKING:
     from analysis.engine import Engine
@@ -33,6 +33,7 @@ def why(
             show_default=False,
         ),
     ] = None,
+    symbols: SymbolsOption = None,
     format: FormatOption = Format.TABLE,
     memory: MemoryOption = None,
 ) -> None:
@@ -42,6 +43,8 @@ def why(
     why, and the life of that address until then, newest first: what was mapped there, who mapped it and took it away,
     who truncated the file behind it, the faults, and where records were lost. Without --pid the process is the one that
     faulted there, or the only one that had something there.
+
+    Stacks are shown where they were recorded (`record --stacks`), the innermost frame first; --symbols names functions.
 
     Ends with 1 where nothing is known of the address. json, csv, parquet and arrow hold the same rows with all columns.
     """
@@ -53,7 +56,7 @@ def why(
 
     if at is not None and addr is None:
         raise UsageError("--at needs the address that is asked about", "give it with --addr")
-    with open_engine(captures, Limits(memory), whole=False) as engine:
+    with open_engine(captures, Limits(memory), whole=False, symbols=symbols) as engine:
         if addr is None:
             if pid is not None:
                 filters.of_pid(engine, pid)  # refused where nothing was recorded of it
