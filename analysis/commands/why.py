@@ -66,12 +66,17 @@ def why(
                 options = f"--pid {first['pid']} --addr {first['start']:#x}"
                 next_command("the life of an address", "why", captures, options)
             else:
-                print(f"no SIGBUS or SIGSEGV {'in the recording' if pid is None else f'of process {pid}'}", file=sys.stderr)
+                print(
+                    f"no SIGBUS or SIGSEGV {'in the recording' if pid is None else f'of process {pid}'}",
+                    file=sys.stderr,
+                )
                 next_command("what happened to an address", "why", captures, "--pid PID --addr ADDR")
             return
         address, _ = filters.address_range(addr)
         if pid is None and (pid := owner(engine, address)) is None:
-            print(f"nothing is known of {address:#x}: no process had it mapped, and none faulted there", file=sys.stderr)
+            print(
+                f"nothing is known of {address:#x}: no process had it mapped, and none faulted there", file=sys.stderr
+            )
             raise typer.Exit(1)
         place, faulted = place_of(engine, pid, address, at)
         rows = _print(engine, life(engine, place, address, faulted), format, lines)

@@ -464,7 +464,7 @@ def _refused(*arguments: object, status: int = 2) -> str:
 def test_what_cannot_be_answered_is_refused(lossy: Path) -> None:
     assert "--at needs the address" in _refused(lossy, "--at", "+0s")
     assert "not an address: nowhere" in _refused(lossy, "--addr", "nowhere")
-    assert "no such process in the recording: 7" in _refused(lossy, "--pid", 7, *ADDRESS)
+    assert "nothing was recorded of process: 7" in _refused(lossy, "--pid", 7, *ADDRESS)
     assert "nothing was recorded of process: 7" in _refused(lossy, "--pid", 7)
     assert "nothing is known of 0x7f0000000000" in _refused(lossy, "--addr", "0x7f0000000000", status=1)
     assert "3 processes have had something mapped at 0x300000: 100, 101, 102" in _refused(lossy, "--addr", "0x300000")
