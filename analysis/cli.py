@@ -17,7 +17,7 @@ from typing import Any
 
 import typer
 
-from analysis.commands import check, counts, diff, edges, maps, schema, sql, summary, timeline
+from analysis.commands import check, counts, diff, edges, maps, schema, sql, summary, timeline, why
 from analysis.errors import AnalysisError, ExitCode, ReaderGone
 from analysis.text import inert
 
@@ -34,6 +34,7 @@ app = typer.Typer(
 app.command("summary")(summary.summary)
 app.command("maps")(maps.maps)
 app.command("timeline")(timeline.timeline)
+app.command("why")(why.why)
 app.command("diff")(diff.diff)
 app.command("edges")(edges.edges)
 app.command("counts")(counts.counts)

@@ -121,6 +121,8 @@ struct tasks_record {
 	u32 tid;
 	u32 parent_pid;
 	u32 parent_tid;
+	u32 exit_status;
+	u32 unused;
 	char comm[16];
 	char path[256];
 };
@@ -139,4 +141,8 @@ struct faults_record {
 	s32 stack_id;
 	s32 code;
 	s32 result;
+	u64 file_inode;
+	u64 file_size_bytes;
+	u32 file_dev;
+	u32 file_generation;
 };

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import cache
 from types import TracebackType
 
-__all__ = ["OFFSETS", "VMLINUX", "Btf", "BtfError", "cflags"]
+__all__ = ["MAPPINGS", "OFFSETS", "VMLINUX", "Btf", "BtfError", "cflags"]
 
 VMLINUX = "/sys/kernel/btf/vmlinux"
 
@@ -26,6 +26,7 @@ OFFSETS: dict[str, tuple[str, str]] = {
     "OFF_TASK_SIGNAL": ("task_struct", "signal"),
     "OFF_TASK_STATUS": ("task_struct", "thread_info.status"),
     "OFF_TASK_REAL_PARENT": ("task_struct", "real_parent"),
+    "OFF_TASK_EXIT_CODE": ("task_struct", "exit_code"),
     "OFF_TASK_STACK": ("task_struct", "stack"),
     "OFF_SIGNAL_LIVE": ("signal_struct", "live.counter"),
     "OFF_FILES_FDT": ("files_struct", "fdt"),
@@ -44,6 +45,17 @@ OFFSETS: dict[str, tuple[str, str]] = {
     "OFF_SIGINFO_ADDR": ("kernel_siginfo", "_sifields._sigfault._addr"),
 }
 """The macros of the BPF programs: which member of which struct each is the byte offset of."""
+
+MAPPINGS: dict[str, tuple[str, str]] = {
+    "OFF_MM_ROOT": ("mm_struct", "mm_mt.ma_root"),
+    "OFF_RANGE_PIVOT": ("maple_range_64", "pivot"),
+    "OFF_RANGE_SLOT": ("maple_range_64", "slot"),
+    "OFF_ARANGE_SLOT": ("maple_arange_64", "slot"),
+    "OFF_VMA_START": ("vm_area_struct", "vm_start"),
+    "OFF_VMA_END": ("vm_area_struct", "vm_end"),
+    "OFF_VMA_FILE": ("vm_area_struct", "vm_file"),
+}
+"""The same, where VMAs are kept in a maple tree (d4af56c5c7c6, Linux 6.1); the programs do without them elsewhere."""
 
 # BTF_KIND_* of include/uapi/linux/btf.h
 _STRUCT, _UNION, _FUNC = 4, 5, 12
@@ -213,4 +225,7 @@ _OTHER_KERNEL = "this kernel differs from those known to work; please report its
 
 def cflags(btf: Btf) -> list[str]:
     """The offsets as arguments of the BPF compiler: -DOFF_TASK_MM=1234 and so on."""
-    return [f"-D{macro}={btf.offset(struct, path)}" for macro, (struct, path) in OFFSETS.items()]
+    found = {macro: btf.offset(*where) for macro, where in OFFSETS.items()}
+    with suppress(BtfError):
+        found |= {macro: btf.offset(*where) for macro, where in MAPPINGS.items()}
+    return [f"-D{macro}={offset}" for macro, offset in found.items()]

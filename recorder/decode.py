@@ -32,7 +32,7 @@ _NO_STACK = -38  # bpf/common.h: stacks were not asked for
 _KNOWN_FILE, _KNOWN_OLD_SIZE, _KNOWN_NEW_SIZE, _KNOWN_PATH = 1, 2, 4, 8  # bpf/files.c
 # pa.array looks for pandas on the disk each time it is given a list: 0.05 ms
 _ABIS = pa.array(["x86_64", "i386"])
-_TASK_EVENTS = pa.array(["clone", "exec"])  # enum task_event, bpf/tasks.c
+_TASK_EVENTS = pa.array(["clone", "exec", "ended"])  # enum task_event, bpf/tasks.c
 _SIGNALS = {7: "SIGBUS", 11: "SIGSEGV"}
 
 
@@ -298,7 +298,7 @@ def decode_files(records: Columns) -> pa.Table:
 def decode_tasks(records: Columns) -> pa.Table:
     """Ring `tasks` to table `tasks`, one row a record, in ring order."""
     rows = len(records)
-    clone = records["event"] == 0
+    clone, execs, ended = (records["event"] == event for event in range(3))
     columns = {
         "ts_ns": _array(records["ts_ns"], pa.uint64()),
         "event": _named(records["event"], _TASK_EVENTS),
@@ -310,9 +310,10 @@ def decode_tasks(records: Columns) -> pa.Table:
         "parent_tid": _array(records["parent_tid"], pa.uint32(), clone),
         "clone_flags": _array(records["clone_flags"], pa.uint64(), clone),
         "comm": _text(records["comm"]),
-        "path": _path(records, ~clone),
-        "mm": _array(records["mm"], pa.uint64()),
-        "elf_class": _array(records["elf_class"], pa.uint8(), ~clone),
+        "path": _path(records, execs),
+        "mm": _array(records["mm"], pa.uint64(), ~ended),
+        "elf_class": _array(records["elf_class"], pa.uint8(), execs),
+        "exit_status": _array(records["exit_status"], pa.uint32(), ended),
     }
     return _table("tasks", columns, rows)
 
@@ -327,6 +328,9 @@ def decode_faults(records: Columns) -> pa.Table:
         "ip": _array(records["ip"], pa.uint64()),
         "result": _array(records["result"], pa.int32()),
     }
+    mapped = records["file_inode"] != 0
+    for name in ("file_dev", "file_generation", "file_inode", "file_size_bytes"):
+        columns[name] = _array(records[name], TABLES["faults"][name].type, mapped)
     return _table("faults", columns, len(records))
 
 

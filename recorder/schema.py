@@ -264,20 +264,21 @@ TABLES: dict[str, Table] = {
             ),
         ),
         Table(
-            "tasks", "a fork, exec, rename or exit of a task", "ts_ns",
+            "tasks", "a fork, exec, rename or exit of a task, or the end of a process", "ts_ns",
             (
                 _ts(),
-                Column("event", TEXT, "", "fork, clone (a fork seen with its flags), exec, rename, exit; present at start: alive"),
+                Column("event", TEXT, "", "fork, clone (a fork seen with its flags), exec, rename, exit, ended (the last thread of a process exits); present at start: alive"),
                 Column("source", TEXT, "", "perf (side-band), bpf (raw tracepoint), or proc (read at start)"),
                 *_who(),
                 Column("cpu", U16, "", "CPU the record was made on; alive: the CPU the task ran on last"),
                 Column("parent_pid", U32, "", "fork, clone, exit: process of the parent", optional=True),
                 Column("parent_tid", U32, "", "fork, clone, exit: thread of the parent", optional=True),
                 Column("clone_flags", U64, "CLONE_* bits", "clone: flags the kernel used (CLONE_VM: the address space is shared)", optional=True),
-                Column("comm", BYTES, "bytes", "clone, exec, rename: name of the thread", "U", optional=True),
+                Column("comm", BYTES, "bytes", "clone, exec, rename, ended: name of the thread", "U", optional=True),
                 Column("path", BYTES, "bytes", "exec: file as named by the caller, in the kernel's copy", "U", optional=True),
                 Column("mm", U64, "", "clone: the child's address space; exec: the new one (see syscalls.mm)", optional=True),
                 Column("elf_class", U8, "", "exec: 1 for a 32-bit image, 2 for a 64-bit one, 0 for a script or another format", optional=True),
+                Column("exit_status", U32, "", "ended: as wait(2) tells it: exit code << 8, or the signal that killed it, | 0x80 where it dumped core", optional=True),
             ),
         ),
         Table(
@@ -315,6 +316,10 @@ TABLES: dict[str, Table] = {
                 Column("ip", U64, "address", "user instruction pointer, 0 where it could not be read", encoding="split"),
                 Column("result", I32, "", "0 delivered, 1 ignored, 2 already pending (TRACE_SIGNAL_*)"),
                 Column("stack_id", I32, "", "user stack at the fault (see syscalls.stack_id)", optional=True),
+                Column("file_dev", U32, "", f"SIGBUS: {_DEV}; of the file mapped at the address, by the kernel's tree of VMAs, read without its lock", toctou=True, optional=True),
+                Column("file_inode", U64, "", "SIGBUS: inode number of that file", toctou=True, optional=True),
+                Column("file_generation", U32, "", "SIGBUS: inode generation of that file", toctou=True, optional=True),
+                Column("file_size_bytes", U64, "bytes", "SIGBUS: size of that file as the signal was sent", toctou=True, optional=True),
             ),
         ),
         Table(
@@ -458,6 +463,7 @@ WIRE: dict[str, WireRecord] = {
                 WireField("event", "u8"), WireField("elf_class", "u8"), WireField("cpu", "u16"), WireField("path_len", "s32"),
                 WireField("pid", "u32"), WireField("tid", "u32"),
                 WireField("parent_pid", "u32"), WireField("parent_tid", "u32"),
+                WireField("exit_status", "u32"), WireField("unused", "u32"),
                 WireField("comm", "char", COMM_BYTES), WireField("path", "char", PATH_BYTES),
             ),
         ),
@@ -466,6 +472,8 @@ WIRE: dict[str, WireRecord] = {
             (
                 WireField("ts_ns", "u64"), WireField("address", "u64"), WireField("ip", "u64"),
                 *_CALLER, WireField("code", "s32"), WireField("result", "s32"),
+                WireField("file_inode", "u64"), WireField("file_size_bytes", "u64"),
+                WireField("file_dev", "u32"), WireField("file_generation", "u32"),
             ),
         ),
     )

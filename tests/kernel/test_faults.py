@@ -40,3 +40,27 @@ def test_a_death_by_fault_is_recorded_and_passed_on(tmp_path: Path) -> None:
     assert done.returncode == 128 + 11
     [row] = capture.rows("faults")
     assert (row["signal"], row["code"], row["address"]) == ("SIGSEGV", 1, 16)
+    [ended] = capture.rows("tasks", event="ended", pid=row["pid"])
+    assert ended["exit_status"] & 0x7F == 11
+    assert ended["ts_ns"] > row["ts_ns"]
+
+
+def test_how_processes_end_is_what_their_parents_wait_for(tmp_path: Path) -> None:
+    """A process of several threads, one killed, one that exits with a status."""
+    program = tmp_path / "end.py"
+    program.write_text(
+        "import os, threading, time\n"
+        "def child(end):\n"
+        "    pid = os.fork()\n"
+        "    if pid == 0:\n"
+        "        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+        "        end()\n"
+        "    print(pid, os.waitpid(pid, 0)[1])\n"
+        "child(lambda: os._exit(7))\n"
+        "child(lambda: os.kill(os.getpid(), 9))\n"
+    )
+    capture, done = record_run(tmp_path / "capture", ["python3", program])
+    seen = {row["pid"]: row["exit_status"] for row in capture.rows("tasks", event="ended")}
+    waited = dict(tuple(map(int, line.split())) for line in done.stdout.decode().splitlines())
+    assert sorted(waited.values()) == [9, 7 << 8]
+    assert waited.items() <= seen.items()

@@ -115,7 +115,7 @@ def rows_of(records: Iterable[Record], exclude: Iterable[int] = ()) -> dict[str,
                 }
             )  # fmt: skip
         elif record.kind in (COMM, FORK, EXIT):
-            row: dict[str, Any] = dict.fromkeys(TABLES["tasks"].columns[i].name for i in range(13))
+            row: dict[str, Any] = dict.fromkeys(column.name for column in TABLES["tasks"].columns)
             row |= common | {"source": "perf"}
             if record.kind == COMM:
                 row |= {

@@ -1,0 +1,480 @@
+-- Why did each fault happen: what was mapped at the address then, or had been, and who changed that or the file under it?
+-- The timeline is asked for the page that faulted, the record of file sizes for the file behind it. A fault is itself
+-- evidence: it tells on which side of a call that was under way the change had come.
+-- Cost: reads the timeline once, of address spaces with faults, and what touches pages that faulted; nothing without faults.
+CREATE VIEW fault_causes (
+    -- directory name of the capture
+    capture,
+    -- name of the machine
+    host,
+    -- the fault [ns, CLOCK_MONOTONIC]
+    ts_ns,
+    -- number of the address space (see spaces)
+    space,
+    -- process that faulted
+    pid,
+    -- thread that faulted
+    tid,
+    -- name of that thread; bytes that are not UTF-8 stand as \xNN
+    comm,
+    -- user stack at the fault (see stacks)
+    stack_id,
+    -- SIGBUS or SIGSEGV
+    signal,
+    -- si_code
+    code,
+    -- the address that faulted; 0 where the kernel does not tell [address]
+    address,
+    -- truncated, beyond end, within file, no file, hardware, alignment; null pointer, no address, never mapped, unmapped,
+    -- moved, replaced, protected, not permitted, not inherited, stack limit, guard, other
+    cause,
+    -- certain, or possible
+    certainty,
+    -- why it is only possible
+    reason,
+    -- what was done to the page: write, execute or access
+    access,
+    -- first byte of the mapping that the page lies in, or lay in last; null where there was none [address]
+    start,
+    -- first byte past it [address]
+    "end",
+    -- its permissions
+    perms,
+    -- when it was mapped [ns, CLOCK_MONOTONIC]
+    mapped_ns,
+    -- its device, major << 20 | minor
+    dev,
+    -- its inode number, 0 for memory without a file
+    inode,
+    -- its inode generation; null where only /proc/PID/maps told of the file
+    generation,
+    -- its path; bytes that are not UTF-8 stand as \xNN
+    path,
+    -- its path, newlines as \012 [bytes]
+    path_bytes,
+    -- offset in the file of the address [bytes]
+    offset_bytes,
+    -- SIGBUS: size of the file at the fault, or, where that was not recorded, when it was last seen before [bytes]
+    size_bytes,
+    -- when that was [ns, CLOCK_MONOTONIC]
+    size_ns,
+    -- process that caused it; null where nobody did, or it is not known
+    by_pid,
+    -- its thread
+    by_tid,
+    -- name of that thread; bytes that are not UTF-8 stand as \xNN
+    by_comm,
+    -- user stack of its call (see stacks)
+    by_stack_id,
+    -- its call, or what else it was
+    by_call,
+    -- entry of its call; without a call the time of the event [ns, CLOCK_MONOTONIC]
+    by_ns,
+    -- its truncation: size before [bytes]
+    old_size_bytes,
+    -- its truncation: size after [bytes]
+    new_size_bytes,
+    -- what became of the process: killed, ended, handled or open (see fault_outcomes)
+    outcome,
+    -- when it ended [ns, CLOCK_MONOTONIC]
+    ended_ns,
+    -- how, as wait(2) tells it
+    exit_status,
+    -- all of that in a sentence
+    sentence
+) AS
+WITH
+hits AS MATERIALIZED (
+    SELECT
+        row_number() OVER () AS hit, faults.capture, faults.host, ts_ns, faults.pid, tid, comm, stack_id, signal, code, address, ip,
+        file_size_bytes AS exact_size, file_generation,
+        if(ts_ns < coalesce(uses.to_ns, 18446744073709551615), space, NULL) AS space,
+        -- general protection, and what comes without an address
+        if(code = 128, NULL, address >> 12) AS page
+    FROM faults
+    ASOF LEFT JOIN uses ON faults.capture = uses.capture AND faults.pid = uses.pid AND faults.ts_ns >= uses.from_ns
+),
+missing AS MATERIALIZED (
+    SELECT DISTINCT hits.capture, hits.space, page, parent, began, from_ns
+    FROM hits JOIN spaces ON hits.capture = spaces.capture AND hits.space = spaces.space
+    WHERE signal = 'SIGSEGV' AND code = 1
+),
+-- beside the pages that faulted: the same in the parent, from which a fork leaves out what MADV_DONTFORK says, and the stack's
+wanted AS MATERIALIZED (
+    SELECT *, row_number() OVER (ORDER BY capture, space, page) AS number
+    FROM (
+        SELECT capture, space, page FROM hits WHERE space IS NOT NULL AND page IS NOT NULL
+        UNION SELECT capture, parent, page FROM missing WHERE began = 'fork' AND parent IS NOT NULL
+        UNION SELECT capture, space, address >> 12 FROM marks SEMI JOIN missing USING (capture, space) WHERE mark = 'start_stack'
+    )
+),
+-- every rectangle that ever lay over such a page. Two ASOF joins find the first and the last page in it
+spread AS (
+    SELECT timeline.*, unnest(range(low.number, high.number + 1)) AS number
+    FROM (
+        SELECT
+            capture, space, start, "end", from_ns, to_ns, perms, dev, inode, offset_bytes, cause, cause_ns, cause_tid, call_ns, end_call_ns
+        FROM timeline SEMI JOIN wanted USING (capture, space)
+    ) AS timeline
+    ASOF JOIN wanted AS low ON timeline.capture = low.capture AND timeline.space = low.space AND timeline.start >> 12 <= low.page
+    ASOF JOIN wanted AS high ON timeline.capture = high.capture AND timeline.space = high.space AND (timeline."end" - 1) >> 12 >= high.page
+    WHERE low.number <= high.number
+),
+turns AS (
+    SELECT
+        *, row_number() OVER passed AS turn, lag(to_ns) OVER passed AS before_to,
+        -- only its permissions changed, or only how certain it is
+        coalesce(
+            from_ns = lag(to_ns) OVER passed AND dev = lag(dev) OVER passed AND inode = lag(inode) OVER passed
+                AND (inode = 0 OR offset_bytes + lag(start) OVER passed = lag(offset_bytes) OVER passed + start)
+                AND (
+                    (cause = lag(cause) OVER passed AND cause_ns = lag(cause_ns) OVER passed AND cause_tid = lag(cause_tid) OVER passed)
+                    OR cause NOT IN ('mmap', 'mremap', 'remap_file_pages', 'shmat', 'fork', 'exec', 'io_setup')
+                ),
+            false
+        ) AS goes_on
+    FROM spread
+    WINDOW passed AS (PARTITION BY number ORDER BY from_ns)
+),
+-- what stood on a page in turn: with the turn in which it was mapped, and the last ones before it that permitted something
+history AS MATERIALIZED (
+    SELECT
+        turns.*, max(if(goes_on, NULL, turn)) OVER upto AS mapped_turn,
+        max(if(perms[1] = 'r', turn, NULL)) OVER upto AS read_turn,
+        max(if(perms[2] = 'w', turn, NULL)) OVER upto AS write_turn,
+        max(if(perms[3] = 'x', turn, NULL)) OVER upto AS execute_turn
+    FROM turns
+    WINDOW upto AS (PARTITION BY number ORDER BY from_ns)
+),
+-- the mapping at the fault: what began last before it, and what came after that
+met AS (
+    SELECT
+        hits.*, h.turn, coalesce(h.to_ns > ts_ns OR (h.turn IS NOT NULL AND h.to_ns IS NULL), false) AS stands,
+        h.perms, ip + 15 >= address AND ip <= address AND ip <> 0 AND h.perms[3] = '-' AS executes,
+        h.end_call_ns <= ts_ns AS ending
+    FROM (FROM hits LEFT JOIN wanted USING (capture, space, page)) AS hits
+    ASOF LEFT JOIN history AS h ON hits.number = h.number AND hits.ts_ns >= h.from_ns
+),
+-- by the fault's code the mapping was there (2) or was not (1): a change under way had come already, or had not yet
+judged AS (
+    SELECT
+        * EXCLUDE (turn, perms),
+        CASE
+            WHEN signal = 'SIGSEGV' AND code = 1 AND stands AND NOT coalesce(ending, false) THEN turn - 1
+            WHEN signal = 'SIGSEGV' AND code = 2 AND stands AND ending AND NOT executes AND perms[1] = 'r' AND perms[2] = 'w' THEN turn + 1
+            ELSE turn
+        END AS turn,
+        CASE
+            WHEN NOT stands THEN NULL
+            WHEN signal = 'SIGSEGV' AND code = 1 AND NOT coalesce(ending, false) THEN 'by the timeline something was mapped there'
+            WHEN signal = 'SIGSEGV' AND code = 2 AND NOT coalesce(ending, false) AND NOT executes AND perms[1] = 'r' AND perms[2] = 'w'
+                THEN 'by the timeline this was permitted'
+        END AS against
+    FROM met
+),
+placed AS MATERIALIZED (
+    SELECT
+        judged.*, h.start, h."end", h.from_ns, h.to_ns, h.perms, h.dev, h.inode, coalesce(file_generation, generation) AS generation, path, path_bytes,
+        h.offset_bytes + if(h.inode = 0, 0, address - h.start) AS offset_bytes,
+        h.cause, h.cause_ns, h.cause_tid, h.call_ns, end_cause, end_ns, end_tid, h.end_call_ns, timeline.reason AS why,
+        h.mapped_turn,
+        CASE WHEN signal = 'SIGBUS' OR code <> 2 THEN 'access' WHEN executes THEN 'execute' WHEN h.perms[1] = 'r' THEN 'write' ELSE 'access' END AS access,
+        -- since then it is not permitted
+        1 + CASE WHEN executes THEN h.execute_turn WHEN h.perms[1] = 'r' THEN h.write_turn ELSE h.read_turn END AS denied_turn
+    FROM judged
+    LEFT JOIN history AS h ON judged.number = h.number AND judged.turn = h.turn
+    LEFT JOIN timeline ON h.capture = timeline.capture AND h.space = timeline.space AND h.start = timeline.start AND h.from_ns = timeline.from_ns
+),
+-- who mapped it, and who took the permission
+made AS (
+    SELECT
+        placed.*, m.from_ns AS mapped_ns, m.cause AS mapped_cause, m.cause_ns AS mapped_cause_ns, m.cause_tid AS mapped_tid, m.call_ns AS mapped_call_ns,
+        -- nothing lay between it and what it took the place of
+        m.from_ns = m.before_to AS put_over,
+        d.cause AS denied_cause, d.cause_ns AS denied_ns, d.cause_tid AS denied_tid, d.call_ns AS denied_call_ns
+    FROM placed
+    LEFT JOIN history AS m ON placed.number = m.number AND placed.mapped_turn = m.turn
+    LEFT JOIN history AS d ON placed.number = d.number AND placed.denied_turn = d.turn
+),
+-- a guard lies just below what it guards; who maps a stack for a thread says so
+guards AS (
+    SELECT hit, bool_or(flags & 131072 <> 0) AS of_stack -- MAP_STACK
+    FROM made
+    JOIN timeline AS above ON made.capture = above.capture AND made.space = above.space AND made."end" = above.start
+        AND above.from_ns <= ts_ns AND ts_ns < coalesce(above.to_ns, 18446744073709551615)
+    LEFT JOIN syscalls ON made.capture = syscalls.capture AND mapped_call_ns = ts_enter_ns AND mapped_tid = syscalls.tid
+    WHERE signal = 'SIGSEGV' AND code = 2 AND starts_with(made.perms, '---') AND made.inode = 0 AND denied_turn IS NULL
+        AND starts_with(above.perms, 'rw') AND above.inode = 0
+    GROUP BY hit
+),
+-- where nothing ever was mapped: what the parent had there at the fork
+nowhere AS (
+    SELECT
+        placed.*, missing.from_ns AS fork_ns,
+        if(coalesce(before.to_ns > missing.from_ns, true), before.space, NULL) AS parent_space, before.from_ns AS parent_from, before.start AS parent_start
+    FROM (FROM placed WHERE signal = 'SIGSEGV' AND code = 1 AND start IS NULL) AS placed
+    JOIN missing ON placed.capture = missing.capture AND placed.space = missing.space AND placed.page = missing.page
+    LEFT JOIN wanted ON placed.capture = wanted.capture AND missing.parent = wanted.space AND placed.page = wanted.page
+    ASOF LEFT JOIN history AS before ON wanted.number = before.number AND missing.from_ns >= before.from_ns
+),
+-- and the stack, where it lies above without a gap: stacks grow to 8 MiB by default
+stacks_above AS (
+    SELECT hit, min(parts.start) AS stack_start, any_value(top."end") AS stack_end
+    FROM nowhere
+    JOIN marks ON nowhere.capture = marks.capture AND nowhere.space = marks.space AND mark = 'start_stack'
+        AND nowhere.address < marks.address AND marks.address - nowhere.address < 1073741824
+    JOIN wanted ON nowhere.capture = wanted.capture AND nowhere.space = wanted.space AND marks.address >> 12 = wanted.page
+    JOIN history AS top ON wanted.number = top.number AND top.from_ns <= ts_ns AND ts_ns < coalesce(top.to_ns, 18446744073709551615)
+    JOIN timeline AS parts ON nowhere.capture = parts.capture AND nowhere.space = parts.space
+        AND parts.start > nowhere.address AND parts."end" <= top."end"
+        AND parts.from_ns <= ts_ns AND ts_ns < coalesce(parts.to_ns, 18446744073709551615)
+    GROUP BY hit
+    HAVING sum(parts."end" - parts.start) = any_value(top."end") - min(parts.start) AND bool_and(parts.inode = 0)
+),
+left_out AS (
+    SELECT
+        hit, max(ts_enter_ns) AS call_ns, arg_max(syscalls.tid, ts_enter_ns) AS tid, any_value(kept.start) AS start,
+        any_value(kept."end") AS "end", any_value(kept.perms) AS perms, any_value(kept.dev) AS dev,
+        any_value(kept.inode) AS inode, any_value(kept.path) AS path, any_value(kept.from_ns) AS mapped_ns
+    FROM nowhere
+    JOIN timeline AS kept ON nowhere.capture = kept.capture AND parent_space = kept.space AND parent_start = kept.start AND parent_from = kept.from_ns
+    JOIN spaces ON nowhere.capture = spaces.capture AND parent_space = spaces.space
+    LEFT JOIN syscalls ON nowhere.capture = syscalls.capture AND spaces.pid = syscalls.pid AND syscall = 'madvise' AND op = 10 AND errno = 0
+        AND nowhere.address >= addr AND nowhere.address < addr + size AND ts_exit_ns <= fork_ns
+    GROUP BY hit
+),
+-- files that did not have the page, or could not give it
+sizes AS MATERIALIZED (
+    SELECT capture, dev, inode, generation, ts_ns AS ns, size_bytes AS size, source, certainty
+    FROM file_sizes SEMI JOIN (FROM placed WHERE signal = 'SIGBUS' AND code = 2 AND inode <> 0) AS bad USING (capture, dev, inode)
+),
+bad AS (
+    SELECT
+        placed.*, placed.offset_bytes & ~4095::UBIGINT AS page_bytes
+    FROM placed WHERE signal = 'SIGBUS' AND code = 2 AND inode <> 0
+),
+seen AS (
+    SELECT
+        bad.hit, any_value(bad.capture) AS capture, any_value(bad.dev) AS dev, any_value(bad.inode) AS inode, any_value(bad.generation) AS generation,
+        any_value(page_bytes) AS page_bytes, any_value(ts_ns) AS ts_ns, any_value(exact_size) AS exact_size,
+        arg_max(size, ns) FILTER (ns <= ts_ns) AS size_bytes, max(ns) FILTER (ns <= ts_ns) AS size_ns,
+        arg_max(sizes.certainty, ns) FILTER (ns <= ts_ns) AS size_certainty,
+        max(ns) FILTER (ns <= ts_ns AND size > page_bytes) AS enough_ns,
+        arg_min(size, ns) FILTER (ns > ts_ns AND source <> 'after') AS later_size, min(ns) FILTER (ns > ts_ns AND source <> 'after') AS later_ns
+    FROM bad
+    LEFT JOIN sizes ON bad.capture = sizes.capture AND bad.dev = sizes.dev AND bad.inode = sizes.inode
+        AND coalesce(bad.generation = sizes.generation, true)
+    GROUP BY bad.hit
+),
+-- the first call after which the file was too short, and stayed so as far as calls tell
+cuts AS (
+    SELECT
+        hit, coalesce(any_value(exact_size), any_value(size_bytes)) AS size_bytes, if(any_value(exact_size) IS NULL, any_value(size_ns), any_value(ts_ns)) AS size_ns,
+        any_value(size_bytes) AS seen_size, any_value(size_certainty) AS size_certainty, any_value(page_bytes) AS page_bytes,
+        any_value(enough_ns) AS enough_ns, any_value(later_size) AS later_size, count(files.tid) AS candidates,
+        arg_min({'pid': files.pid, 'tid': files.tid, 'comm': files.comm, 'stack_id': files.stack_id, 'call': operation, 'ns': ts_enter_ns, 'to_ns': ts_exit_ns,
+            'old': old_size_bytes, 'new': new_size_bytes, 'identity': identity}, ts_exit_ns) AS cut
+    FROM seen
+    LEFT JOIN files ON seen.capture = files.capture AND seen.dev = files.dev AND seen.inode = files.inode
+        AND coalesce(seen.generation = files.generation, true) AND errno = 0
+        AND new_size_bytes <= page_bytes AND coalesce(old_size_bytes > page_bytes, true)
+        AND ts_enter_ns <= ts_ns AND ts_exit_ns > coalesce(enough_ns, 0)
+    GROUP BY hit
+),
+told AS (
+    SELECT
+        made.*, guards.hit IS NOT NULL AS guarded, of_stack, stack_start, stack_end,
+        left_out.hit IS NOT NULL AS not_copied, left_out.call_ns AS kept_call_ns, left_out.tid AS kept_tid,
+        left_out.start AS kept_start, left_out."end" AS kept_end, left_out.perms AS kept_perms, left_out.path AS kept_path,
+        left_out.dev AS kept_dev, left_out.inode AS kept_inode, left_out.mapped_ns AS kept_mapped_ns,
+        size_bytes, size_ns, seen_size, size_certainty, page_bytes, enough_ns, later_size, candidates,
+        -- the page was there since the file was mapped
+        enough_ns >= made.mapped_ns OR enough_ns >= made.mapped_call_ns AS was_long,
+        -- a truncation before the file was mapped did not take the page from the mapping; one under way at the fault can have
+        if(cut.to_ns > made.mapped_ns AND (size_bytes <= page_bytes OR size_bytes IS NULL OR (exact_size IS NULL AND cut.to_ns > ts_ns)), cut, NULL) AS cut
+    FROM made LEFT JOIN guards USING (hit) LEFT JOIN stacks_above USING (hit) LEFT JOIN left_out USING (hit) LEFT JOIN cuts USING (hit)
+),
+named AS (
+    SELECT
+        *,
+        CASE
+            WHEN signal = 'SIGBUS' THEN CASE
+                WHEN code IN (4, 5) THEN 'hardware'
+                WHEN code = 1 THEN 'alignment'
+                WHEN code <> 2 OR start IS NULL OR NOT stands THEN 'other'
+                WHEN inode = 0 THEN 'no file'
+                WHEN cut IS NOT NULL OR (was_long AND size_bytes <= page_bytes) THEN 'truncated'
+                WHEN size_bytes <= page_bytes THEN 'beyond end'
+                ELSE 'within file'
+            END
+            WHEN code = 128 THEN 'no address'
+            WHEN code = 1 THEN CASE
+                -- vm.mmap_min_addr is 64 KiB wherever it was not changed
+                WHEN address < 65536 AND start IS NULL THEN 'null pointer'
+                WHEN start IS NOT NULL AND end_cause = 'mremap' THEN 'moved'
+                WHEN start IS NOT NULL THEN 'unmapped'
+                -- the kernel grows a stack when what lies next above is one: here it refused
+                WHEN stack_start - address <= 1048576 THEN 'stack limit'
+                WHEN not_copied THEN 'not inherited'
+                ELSE 'never mapped'
+            END
+            WHEN code = 2 AND start IS NOT NULL THEN CASE
+                WHEN guarded THEN 'guard'
+                WHEN denied_turn > mapped_turn THEN 'protected'
+                WHEN denied_turn = mapped_turn AND put_over THEN 'replaced'
+                ELSE 'not permitted'
+            END
+            ELSE 'other'
+        END AS what
+    FROM told
+),
+-- whose call it was
+blamed AS (
+    SELECT
+        *,
+        CASE what
+            WHEN 'beyond end' THEN mapped_call_ns WHEN 'not permitted' THEN mapped_call_ns WHEN 'replaced' THEN mapped_call_ns
+            WHEN 'unmapped' THEN end_call_ns WHEN 'moved' THEN end_call_ns WHEN 'protected' THEN denied_call_ns WHEN 'not inherited' THEN kept_call_ns
+        END AS culprit_call_ns,
+        CASE what
+            WHEN 'beyond end' THEN mapped_tid WHEN 'not permitted' THEN mapped_tid WHEN 'replaced' THEN mapped_tid
+            WHEN 'unmapped' THEN end_tid WHEN 'moved' THEN end_tid WHEN 'protected' THEN denied_tid WHEN 'not inherited' THEN kept_tid
+        END AS culprit_tid,
+        CASE what
+            WHEN 'beyond end' THEN mapped_cause WHEN 'not permitted' THEN mapped_cause WHEN 'replaced' THEN mapped_cause
+            WHEN 'unmapped' THEN end_cause WHEN 'moved' THEN end_cause WHEN 'protected' THEN denied_cause WHEN 'not inherited' THEN 'madvise'
+        END AS culprit_cause,
+        CASE what
+            WHEN 'beyond end' THEN mapped_cause_ns WHEN 'not permitted' THEN mapped_cause_ns WHEN 'replaced' THEN mapped_cause_ns
+            WHEN 'unmapped' THEN end_ns WHEN 'moved' THEN end_ns WHEN 'protected' THEN denied_ns
+        END AS culprit_ns
+    FROM named
+),
+-- where nothing is mapped there is no rectangle to say what is only possible
+doubted AS (
+    SELECT hit, any_value(doubts.reason) AS reason
+    FROM named JOIN doubts ON named.capture = doubts.capture AND named.space = doubts.space
+        AND address >= doubts.start AND address < doubts."end" AND ts_ns >= coalesce(named.to_ns, doubts.from_ns)
+        AND doubts.from_ns <= ts_ns AND coalesce(doubts.to_ns, 18446744073709551615) > coalesce(named.to_ns, 0)
+        AND (named.to_ns IS NOT NULL OR coalesce(doubts.to_ns, 18446744073709551615) > ts_ns)
+    WHERE signal = 'SIGSEGV' AND code = 1
+    GROUP BY hit
+),
+lost AS (
+    SELECT hit, any_value(format('{} records of files were lost ({})', coalesce(count::VARCHAR, 'some'), losses.cause)) AS reason
+    FROM named JOIN losses ON named.capture = losses.capture AND losses.source IN ('files', 'writer')
+        AND losses.from_ns <= ts_ns AND losses.to_ns >= coalesce(enough_ns, mapped_ns)
+    WHERE signal = 'SIGBUS' AND (exact_size IS NULL OR what <> 'within file')
+    GROUP BY hit
+),
+reasoned AS (
+    SELECT
+        blamed.*, syscalls.pid AS call_pid, syscalls.comm AS call_comm, syscalls.stack_id AS call_stack, syscalls.syscall AS call_name,
+        CASE
+            WHEN blamed.space IS NULL THEN 'the address space of the process is not known then'
+            WHEN against IS NOT NULL THEN against
+            WHEN what IN ('hardware', 'alignment', 'null pointer', 'no address') THEN NULL
+            WHEN why IS NOT NULL THEN why
+            WHEN doubted.reason IS NOT NULL THEN doubted.reason
+            WHEN lost.reason IS NOT NULL THEN lost.reason
+            WHEN what = 'other' THEN 'what the kernel means by it is not known'
+            WHEN what = 'guard' AND NOT coalesce(of_stack, false) THEN 'what the mapping above is used for is not recorded'
+            WHEN what = 'not inherited' AND kept_call_ns IS NULL THEN 'why the fork left it out was not recorded'
+            WHEN what = 'within file' AND size_bytes IS NULL THEN 'how long the file was is not recorded'
+            WHEN what = 'truncated' AND cut IS NULL THEN 'the call that truncated it was not recorded'
+            WHEN what = 'truncated' AND cut.identity <> 'fd' THEN 'the file that was truncated is told by its path'
+            WHEN what = 'truncated' AND candidates > 1 THEN 'several calls truncated it, and how long it was before each is not recorded'
+            WHEN what = 'beyond end' AND seen_size IS NULL THEN 'how long the file was when it was mapped is not recorded'
+            WHEN exact_size IS NOT NULL THEN NULL
+            WHEN what IN ('truncated', 'beyond end', 'within file') AND size_certainty <> 'certain' THEN 'the file is told by its path'
+            -- between calls that shorten it a file only grows: what is too short later was too short at the fault
+            WHEN what IN ('truncated', 'beyond end') AND later_size > page_bytes THEN 'the file was long enough again later, and writes are not recorded'
+            WHEN what IN ('truncated', 'beyond end') AND later_size IS NULL
+                THEN 'writes are not recorded, and one could have lengthened the file before the fault'
+        END AS doubt
+    FROM blamed
+    LEFT JOIN doubted USING (hit)
+    LEFT JOIN lost USING (hit)
+    LEFT JOIN syscalls ON blamed.capture = syscalls.capture AND culprit_call_ns = ts_enter_ns AND culprit_tid = syscalls.tid
+),
+answers AS (
+    SELECT
+        capture, reasoned.host, ts_ns, space, pid, tid, comm, stack_id, signal, code, address,
+        what AS cause, if(doubt IS NULL, 'certain', 'possible') AS certainty, doubt AS reason, access,
+        coalesce(start, kept_start) AS start, coalesce("end", kept_end) AS "end", coalesce(perms, kept_perms) AS perms,
+        coalesce(mapped_ns, kept_mapped_ns) AS mapped_ns, coalesce(dev, kept_dev) AS dev, coalesce(inode, kept_inode) AS inode, generation,
+        coalesce(path, kept_path) AS path, path_bytes, offset_bytes, size_bytes, size_ns,
+        -- what stood before the recording, or came of no call, nobody is blamed for
+        CASE WHEN what = 'truncated' THEN cut.pid ELSE coalesce(call_pid, if(culprit_call_ns IS NOT NULL, pid, NULL)) END AS by_pid,
+        if(what = 'truncated', cut.tid, if(culprit_call_ns IS NOT NULL, culprit_tid, NULL)) AS by_tid,
+        if(what = 'truncated', cut.comm, call_comm) AS by_comm, if(what = 'truncated', cut.stack_id, call_stack) AS by_stack_id,
+        if(what = 'truncated', cut.call, coalesce(call_name, culprit_cause)) AS by_call,
+        if(what = 'truncated', cut.ns, coalesce(culprit_call_ns, culprit_ns)) AS by_ns,
+        if(what = 'truncated', cut.old, NULL) AS old_size_bytes, if(what = 'truncated', cut.new, NULL) AS new_size_bytes,
+        outcome, ended_ns, exit_status, stack_start, stack_end, page_bytes
+    FROM reasoned JOIN fault_outcomes USING (capture, ts_ns, pid, tid)
+),
+worded AS (
+    SELECT
+        *,
+        if(coalesce(inode, 0) <> 0 OR coalesce(path, '') <> '', file_text(path, dev, inode), 'memory') AS thing,
+        CASE
+            WHEN by_pid IS NULL THEN NULL
+            WHEN by_pid = pid AND by_tid = tid THEN 'the same thread'
+            ELSE thread_text(by_comm, by_pid, by_tid)
+        END AS by_whom,
+        span_text(ts_ns - least(by_ns, ts_ns)) || ' before' AS ago,
+        CASE access WHEN 'write' THEN 'is not to be written' WHEN 'execute' THEN 'is not to be executed' ELSE 'is not accessible' END AS refusal
+    FROM answers
+)
+SELECT
+    capture, host, ts_ns, space, pid, tid, comm, stack_id, signal, code, address, cause, certainty, reason, access, start, "end", perms,
+    mapped_ns, dev, inode, generation, path, path_bytes, offset_bytes, size_bytes, size_ns, by_pid, by_tid, by_comm, by_stack_id, by_call, by_ns,
+    old_size_bytes, new_size_bytes, outcome, ended_ns, exit_status,
+    thread_text(comm, pid, tid) || CASE
+        WHEN outcome = 'killed' THEN format(' was killed by {} at {}', signal, address_text(address))
+        ELSE format(' took {} at {}', signal, address_text(address)) || CASE
+            WHEN outcome = 'handled' THEN ' and went on'
+            WHEN outcome = 'open' THEN ', and what became of it is not recorded'
+            ELSE format(', and its process {} {} later', CASE
+                WHEN exit_status IS NULL THEN 'ended'
+                WHEN exit_status & 127 <> 0 THEN 'was killed by signal ' || (exit_status & 127)
+                ELSE 'exited with status ' || (exit_status >> 8)
+            END, span_text(ended_ns - ts_ns))
+        END
+    END || ': ' || CASE cause
+        WHEN 'truncated' THEN if(by_ns IS NULL,
+            format('offset {} of {} lies beyond its end, at {}, and it was longer once mapped', address_text(offset_bytes), thing, size_text(size_bytes)),
+            format('offset {} of {} was beyond its end; {} had cut the file{} to {} by {} {}', address_text(offset_bytes), thing, by_whom,
+                coalesce(' from ' || size_text(old_size_bytes), ''), size_text(new_size_bytes), by_call, ago))
+        WHEN 'beyond end' THEN format('offset {} of {} was never in the file, {} long; {}', address_text(offset_bytes), thing, size_text(size_bytes),
+            coalesce(format('{} had mapped {} of it by {} {}', by_whom, size_text("end" - start), by_call, ago), 'it was mapped before the recording'))
+        WHEN 'within file' THEN if(size_bytes IS NULL,
+            format('offset {} of {} could not be had: it is beyond the end of the file, or its page could not be read or found no room',
+                address_text(offset_bytes), thing),
+            format('offset {} of {} lies within the file, {} long, so this is no truncation: its page found no room ({}), or could not be read',
+                address_text(offset_bytes), thing, size_text(size_bytes),
+                if(contains(path, 'hugepage'), 'no huge page was free', 'the file system is full, or a quota is reached')))
+        WHEN 'no file' THEN 'the memory there has no file: no huge page was free, userfaultfd raised it, or a driver did'
+        WHEN 'hardware' THEN 'the memory there is broken, as the machine reported'
+        WHEN 'alignment' THEN 'the access was not aligned'
+        WHEN 'null pointer' THEN 'a null pointer, as nothing is mapped so low'
+        WHEN 'no address' THEN 'the processor refused it without telling an address: a pointer that is no address at all, or an instruction not allowed'
+        WHEN 'never mapped' THEN 'nothing was ever mapped there, as far as recorded'
+        WHEN 'unmapped' THEN format('{} lay at {} there until {} took it away by {} {}', thing, range_text(start, "end"), coalesce(by_whom, 'it'), by_call, ago)
+        WHEN 'moved' THEN format('{} lay at {} there until {} moved it elsewhere by {} {}', thing, range_text(start, "end"), coalesce(by_whom, 'it'), by_call, ago)
+        WHEN 'replaced' THEN format('what lies at {} now {}; {} had put it ({}, {}) over what was there by {} {}', range_text(start, "end"), refusal,
+            coalesce(by_whom, 'it'), thing, perms, by_call, ago)
+        WHEN 'protected' THEN format('{} at {} {}; {} had made it {} by {} {}', thing, range_text(start, "end"), refusal, coalesce(by_whom, 'it'), perms, by_call, ago)
+        WHEN 'not permitted' THEN format('{} at {} {}; {}', thing, range_text(start, "end"), refusal,
+            coalesce(format('{} had mapped it {} by {} {}', by_whom, perms, by_call, ago), format('it was mapped {}', perms)))
+        WHEN 'not inherited' THEN format('{} at {} is mapped in the parent only; {}', thing, range_text(start, "end"),
+            coalesce(by_whom || ' had kept it from children by MADV_DONTFORK ' || ago, 'the fork left it out'))
+        WHEN 'stack limit' THEN format('the stack is full; it had grown to {} and was not let grow {} further', size_text(stack_end - stack_start),
+            size_text(stack_start - page_down(address)))
+        WHEN 'guard' THEN format(if(reason IS NULL, 'the stack of a thread is full, as the guard {} below it was touched',
+            'memory {} that nobody may access, just below what can be written, was touched; if that is the stack of a thread, it is full'),
+            range_text(start, "end"))
+        ELSE format('si_code {} is not explained', code)
+    END
+FROM worded;

@@ -1,0 +1,488 @@
+"""Faults from rows written by hand: how sure the cause is, who is not to blame, and what became of the process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.capture import open_captures
+from analysis.engine import Engine
+from tests.support.captures import SECOND, START_NS, build_capture
+from tests.support.commands import analyze, analyze_rows
+from tests.support.oracle import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, PAGE, Kernel, Page, Thread
+
+MEMORY = Page("rw-p")
+ANYWHERE = MAP_PRIVATE | MAP_ANONYMOUS
+SIGBUS, SIGSEGV, SIGABRT = 7, 11, 6
+
+
+class Machine(Kernel):
+    """A kernel on which files are cut and processes fault; each case has a file of its own, the last that was `new`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows |= {"files": [], "faults": []}
+        self._inodes = count(200)
+        self.file = 0
+
+    def new(self) -> None:
+        """Another file."""
+        self.file = next(self._inodes)
+
+    def map_file(self, thread: Thread, pages: int, size: int | None, generation: int = 0) -> None:
+        """Map the file at page 0x500; the call saw that size."""
+        self.mmap(thread, 0x500, pages, Page("rw-s", self.file, 0, b"/data/store.db"), MAP_SHARED)
+        self.rows["vmas"][-1]["generation"] = generation
+        if size is not None:
+            told = {"fd_dev": 8, "fd_inode": self.file, "fd_generation": generation, "fd_size_bytes": size}
+            self.rows["syscalls"][-1] |= told
+
+    def cut(self, thread: Thread, old: int | None, new: int, **more: Any) -> None:
+        self._step(thread)
+        row = {
+            "operation": "ftruncate", "ts_enter_ns": self.now_ns, "ts_exit_ns": self.now_ns + 1, "pid": thread.pid,
+            "tid": thread.tid, "comm": b"cutter", "dev": 8, "inode": self.file, "generation": 0, "old_size_bytes": old,
+            "new_size_bytes": new, "identity": "fd",
+        }  # fmt: skip
+        self.rows["files"].append(row | more)
+        self.now_ns += 2
+
+    def fault(self, thread: Thread, address: int, signal: int = SIGSEGV, code: int = 1, **more: Any) -> None:
+        self._step(thread)
+        row = {
+            "ts_ns": self.now_ns, "pid": thread.pid, "tid": thread.tid, "comm": b"victim", "code": code,
+            "address": address, "ip": 0x300010, "signal": "SIGBUS" if signal == SIGBUS else "SIGSEGV",
+        }  # fmt: skip
+        self.rows["faults"].append(row | more)
+
+    def bus(self, thread: Thread, size: int | None = None, code: int = 2) -> None:
+        """A SIGBUS in the second page of the file; the kernel saw its size, or, as an older recorder, did not."""
+        exact = {} if size is None else {"file_dev": 8, "file_inode": self.file, "file_size_bytes": size}
+        self.fault(thread, 0x501 * PAGE + 5, SIGBUS, code, **exact, **({"file_generation": 0} if exact else {}))
+
+    def end(self, thread: Thread, status: int | None, after: int = 10) -> None:
+        """The process ends so many ns from now; without a status as older captures tell it."""
+        self.now_ns += after
+        if status is not None:
+            self._task("ended", "bpf", thread, exit_status=status)
+        self.exit(thread)
+
+    def three(self) -> tuple[Thread, Thread, Thread]:
+        return self.start(), self.start(), self.start()
+
+
+Case = Callable[[Machine], Thread]
+CASES: dict[str, tuple[Case, dict[str, Any]]] = {}
+
+
+def _case(**expected: Any) -> Callable[[Case], Case]:
+    """What fault_causes must say of the process that the case returns; `by` is the name that _blames gave."""
+
+    def declared(case: Case) -> Case:
+        CASES[case.__name__] = (case, expected)
+        return case
+
+    return declared
+
+
+BLAMED: dict[str, int] = {}
+
+
+def _blames(case: Case, thread: Thread) -> None:
+    BLAMED[case.__name__] = thread.tid
+
+
+# -- SIGBUS: three pages are mapped, and the second is touched ---------------------------------
+
+
+def _cut_and_touched(machine: Machine, case: Case, exact: int | None, **more: Any) -> Thread:
+    """Another process cuts the file to one page before that."""
+    victim, cutter, _ = machine.three()
+    machine.map_file(victim, 3, 3 * PAGE)
+    machine.cut(cutter, 3 * PAGE, PAGE, **more)
+    machine.bus(victim, exact)
+    _blames(case, cutter)
+    return victim
+
+
+@_case(cause="truncated", certainty="certain", by_call="ftruncate", by_comm="cutter", old_size_bytes=3 * PAGE,
+       new_size_bytes=PAGE, size_bytes=PAGE, offset_bytes=PAGE + 5, path="/data/store.db")  # fmt: skip
+def what_the_kernel_saw_is_certain(machine: Machine) -> Thread:
+    return _cut_and_touched(machine, what_the_kernel_saw_is_certain, PAGE)
+
+
+@_case(cause="truncated", reason="writes are not recorded, and one could have lengthened the file before the fault")
+def without_it_a_write_could_have_lengthened_the_file(machine: Machine) -> Thread:
+    return _cut_and_touched(machine, without_it_a_write_could_have_lengthened_the_file, None)
+
+
+@_case(cause="truncated", certainty="certain")
+def a_later_size_too_small_proves_it(machine: Machine) -> Thread:
+    """Between calls that shorten it a file only grows."""
+    victim = _cut_and_touched(machine, a_later_size_too_small_proves_it, None)
+    machine.map_file(machine.start(), 1, PAGE)
+    return victim
+
+
+@_case(cause="truncated", reason="the file was long enough again later, and writes are not recorded")
+def a_later_size_large_enough_is_a_doubt(machine: Machine) -> Thread:
+    victim = _cut_and_touched(machine, a_later_size_large_enough_is_a_doubt, None)
+    machine.map_file(machine.start(), 1, 3 * PAGE)
+    return victim
+
+
+@_case(cause="within file", certainty="certain", by_pid=None)
+def lengthened_by_a_write_it_was_no_truncation(machine: Machine) -> Thread:
+    return _cut_and_touched(machine, lengthened_by_a_write_it_was_no_truncation, 3 * PAGE)
+
+
+@_case(cause="within file", certainty="certain", by_pid=None)
+def lengthened_by_a_call_it_was_no_truncation(machine: Machine) -> Thread:
+    victim, cutter, _ = machine.three()
+    machine.map_file(victim, 3, 3 * PAGE)
+    machine.cut(cutter, 3 * PAGE, PAGE)
+    machine.cut(cutter, PAGE, 3 * PAGE)
+    machine.bus(victim)
+    return victim
+
+
+@_case(cause="truncated", certainty="certain")
+def only_the_cut_that_took_the_page_counts(machine: Machine) -> Thread:
+    """The last page was cut off first, the page that faulted then, and then more."""
+    victim, first, second = machine.three()
+    machine.map_file(victim, 3, 3 * PAGE)
+    machine.cut(first, 3 * PAGE, 2 * PAGE)
+    machine.cut(second, 2 * PAGE, PAGE)
+    machine.cut(first, PAGE, 0)
+    machine.bus(victim, 0)
+    _blames(only_the_cut_that_took_the_page_counts, second)
+    return victim
+
+
+@_case(cause="truncated", reason="several calls truncated it, and how long it was before each is not recorded")
+def of_several_without_a_size_before_none_is_certain(machine: Machine) -> Thread:
+    victim, first, second = machine.three()
+    machine.map_file(victim, 3, 3 * PAGE)
+    machine.cut(first, None, 0, operation="openat")
+    machine.cut(second, None, 0, operation="openat")
+    machine.bus(victim, 0)
+    return victim
+
+
+@_case(cause="truncated", by_pid=None, by_call=None, reason="the call that truncated it was not recorded")
+def a_truncation_that_was_not_recorded(machine: Machine) -> Thread:
+    victim = machine.start()
+    machine.map_file(victim, 3, 3 * PAGE)
+    machine.bus(victim, PAGE)
+    return victim
+
+
+@_case(cause="beyond end", certainty="certain", by_call="mmap")
+def cut_before_it_was_mapped(machine: Machine) -> Thread:
+    victim, cutter, _ = machine.three()
+    machine.cut(cutter, 3 * PAGE, PAGE)
+    machine.map_file(victim, 3, PAGE)
+    machine.bus(victim, PAGE)
+    _blames(cut_before_it_was_mapped, victim)
+    return victim
+
+
+@_case(cause="truncated", reason="the file that was truncated is told by its path")
+def told_by_its_path_is_possible(machine: Machine) -> Thread:
+    return _cut_and_touched(machine, told_by_its_path_is_possible, PAGE, identity="path")
+
+
+@_case(cause="within file", by_pid=None)
+def another_file_of_the_same_number_is_not_it(machine: Machine) -> Thread:
+    victim, cutter, _ = machine.three()
+    machine.map_file(victim, 3, 3 * PAGE, generation=5)
+    machine.cut(cutter, 3 * PAGE, PAGE, generation=6)
+    machine.bus(victim)
+    return victim
+
+
+@_case(certainty="possible", by_pid=None, reason="how long the file was is not recorded")
+def nothing_known_of_the_file(machine: Machine) -> Thread:
+    victim = machine.start()
+    machine.map_file(victim, 3, None)
+    machine.bus(victim)
+    return victim
+
+
+@_case(cause="hardware", certainty="certain", by_pid=None)
+def broken_memory(machine: Machine) -> Thread:
+    victim = machine.start()
+    machine.map_file(victim, 3, 3 * PAGE)
+    machine.bus(victim, code=4)
+    return victim
+
+
+@_case(cause="alignment", certainty="certain", by_pid=None)
+def not_aligned(machine: Machine) -> Thread:
+    victim = machine.start()
+    machine.map_file(victim, 3, 3 * PAGE)
+    machine.bus(victim, code=1)
+    return victim
+
+
+@_case(cause="no file", certainty="certain", by_pid=None)
+def memory_without_a_file_has_no_end(machine: Machine) -> Thread:
+    victim = machine.start()
+    machine.mmap(victim, 0x500, 3, MEMORY, ANYWHERE)
+    machine.bus(victim)
+    return victim
+
+
+# -- SIGSEGV ----------------------------------------------------------------------------------
+
+
+@_case(cause="unmapped", certainty="certain", by_call="munmap")
+def a_munmap_under_way_had_come(machine: Machine) -> Thread:
+    """The fault says that it took effect, whatever its return says."""
+    victim = machine.start()
+    other = machine.thread(victim)
+    machine.mmap(victim, 0x500, 3, MEMORY, ANYWHERE)
+    machine.now_ns += 1000
+    machine.munmap(other, 0x500, 3, early=400, late=400)
+    machine.fault(victim, 0x501 * PAGE, ts_ns=machine.now_ns - 100)
+    _blames(a_munmap_under_way_had_come, other)
+    return victim
+
+
+@_case(certainty="possible", reason="by the timeline something was mapped there")
+def a_fault_where_the_timeline_has_something(machine: Machine) -> Thread:
+    victim = machine.start()
+    machine.mmap(victim, 0x500, 3, MEMORY, ANYWHERE)
+    machine.fault(victim, 0x501 * PAGE)
+    return victim
+
+
+@_case(certainty="possible", reason="by the timeline this was permitted")
+def a_fault_where_the_timeline_permits_it(machine: Machine) -> Thread:
+    victim = machine.start()
+    machine.mmap(victim, 0x500, 3, MEMORY, ANYWHERE)
+    machine.fault(victim, 0x501 * PAGE, code=2)
+    return victim
+
+
+@_case(cause="not permitted", certainty="certain", by_call="mmap", access="write")
+def mapped_again_read_only_blames_the_mapper(machine: Machine) -> Thread:
+    """Not who made what lay there before read-only."""
+    victim = machine.start()
+    machine.mmap(victim, 0x500, 1, MEMORY, ANYWHERE)
+    machine.mprotect(victim, 0x500, 1, "r--")
+    machine.munmap(victim, 0x500, 1)
+    machine.mmap(victim, 0x500, 1, Page("r--p"), ANYWHERE)
+    machine.fault(victim, 0x500 * PAGE, code=2)
+    return victim
+
+
+@_case(cause="not permitted", certainty="certain", by_call="mmap")
+def over_a_reservation_of_its_own_nothing_was_replaced(machine: Machine) -> Thread:
+    victim = machine.start()
+    machine.mmap(victim, 0x500, 4, Page("---p"), ANYWHERE)
+    machine.mmap(victim, 0x501, 1, Page("r--p"), ANYWHERE | MAP_FIXED)
+    machine.fault(victim, 0x501 * PAGE, code=2)
+    return victim
+
+
+@_case(cause="guard", reason="what the mapping above is used for is not recorded")
+def an_inaccessible_page_below_memory_is_a_guard_perhaps(machine: Machine) -> Thread:
+    victim = machine.start()
+    machine.mmap(victim, 0x500, 1, Page("---p"), ANYWHERE)
+    machine.mmap(victim, 0x501, 4, MEMORY, ANYWHERE)
+    machine.fault(victim, 0x501 * PAGE - 8, code=2)
+    return victim
+
+
+@_case(cause="never mapped", reason="what was mapped before the recording is not known")
+def what_was_there_before_the_recording_is_not_known(machine: Machine) -> Thread:
+    victim = Thread(50, 50)
+    machine.rows["tasks"].append({"event": "alive", "source": "proc", "pid": 50, "tid": 50})
+    machine.fault(victim, 0x500 * PAGE)
+    return victim
+
+
+# -- what became of the process ---------------------------------------------------------------
+
+ENDS: dict[str, tuple[int | None, int, str, str, str]] = {
+    "killed": (SIGSEGV, 10, "high", "killed", "was killed by SIGSEGV at"),
+    "a long core dump": (SIGSEGV | 0x80, 30 * SECOND, "high", "killed", "was killed by SIGSEGV at"),
+    "a handler that aborts": (SIGABRT, 3 * SECOND, "high", "ended", "was killed by signal 6 3.00 s later"),
+    "a handler that exits": (2 << 8, 1000, "medium", "ended", "exited with status 2 "),
+    "an exit long after": (2 << 8, 5 * SECOND, "low", "handled", "and went on"),
+    "a good end": (0, 10, "low", "handled", "and went on"),
+    "killed by a user later": (9, 5 * SECOND, "low", "handled", "and went on"),
+    "an older capture": (None, 10, "high", "ended", "and its process ended"),
+    "an older capture, an end long after": (None, 5 * SECOND, "low", "handled", "and went on"),
+}
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, int]]]:
+    """All of that in one capture, and the process of each case."""
+    machine = Machine()
+    victims = {}
+    for name, (case, _) in CASES.items():
+        machine.new()
+        victims[name] = case(machine).pid
+    calls = machine.start()
+    machine.fault(calls, 16)
+    machine.mmap(calls, 0x500, 1, MEMORY, ANYWHERE)
+    machine.end(calls, 0)
+    victims["calls afterwards"] = calls.pid
+    twice = machine.start()
+    machine.fault(twice, 16)
+    machine.now_ns += 5 * SECOND
+    machine.fault(twice, 24)
+    machine.end(twice, SIGSEGV)
+    victims["twice"] = twice.pid
+    for name, (status, after, *_) in ENDS.items():
+        victim = machine.start()
+        machine.fault(victim, 16)
+        machine.end(victim, status, after)
+        victims[name] = victim.pid
+    yield build_capture(tmp_path_factory.mktemp("cases") / "capture", machine.rows), victims
+
+
+@pytest.fixture(scope="module")
+def causes(capture: tuple[Path, dict[str, int]]) -> dict[str, list[dict[str, Any]]]:
+    path, victims = capture
+    with Engine(open_captures([path])) as engine:
+        rows = engine.query("FROM fault_causes ORDER BY ts_ns").dicts()
+    return {name: [row for row in rows if row["pid"] == pid] for name, pid in victims.items()}
+
+
+@pytest.fixture(scope="module")
+def findings(capture: tuple[Path, dict[str, int]]) -> dict[str, list[dict[str, Any]]]:
+    path, victims = capture
+    rows = analyze_rows("edges", path, "--kind", "faults", "--expected")
+    return {name: [row for row in rows if row["other_pid"] == pid] for name, pid in victims.items()}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_cause(causes: dict[str, list[dict[str, Any]]], name: str) -> None:
+    [row] = causes[name]
+    expected = CASES[name][1]
+    assert {column: row[column] for column in expected} == expected
+    assert (row["certainty"] == "certain") == (row["reason"] is None)
+    if name in BLAMED and row["by_tid"] is not None:
+        assert row["by_tid"] == BLAMED[name]
+
+
+def test_who_is_blamed_is_told_wherever_it_is_known(causes: dict[str, list[dict[str, Any]]]) -> None:
+    told = {name for name in BLAMED if causes[name][0]["by_tid"] is not None}
+    assert BLAMED.keys() - told == {"lengthened_by_a_write_it_was_no_truncation"}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_how_it_ended(findings: dict[str, list[dict[str, Any]]], name: str) -> None:
+    [row] = findings[name]
+    _, _, severity, outcome, words = ENDS[name]
+    assert (row["severity"], dict(row["facts"])["outcome"]) == (severity, outcome)
+    assert (row["expected"] is not None) == (severity == "low")
+    assert words in row["sentence"]
+
+
+def test_one_that_made_calls_afterwards_went_on(causes: dict[str, list[dict[str, Any]]]) -> None:
+    assert [row["outcome"] for row in causes["calls afterwards"]] == ["handled"]
+
+
+def test_the_last_fault_of_a_signal_is_the_deadly_one(causes: dict[str, list[dict[str, Any]]]) -> None:
+    assert [row["outcome"] for row in causes["twice"]] == ["handled", "killed"]
+
+
+def test_while_it_lives_it_is_open(findings: dict[str, list[dict[str, Any]]]) -> None:
+    [row] = findings["broken_memory"]
+    assert (row["severity"], dict(row["facts"])["outcome"]) == ("medium", "open")
+    assert "what became of it is not recorded" in row["sentence"]
+
+
+def test_the_same_file_on_another_machine_is_not_it(tmp_path: Path) -> None:
+    one, other = Machine(), Machine()
+    one.new(), other.new()
+    victim = one.start()
+    one.map_file(victim, 3, 3 * PAGE)
+    other.cut(other.start(), 3 * PAGE, PAGE)
+    one.bus(victim)
+    paths = [build_capture(tmp_path / name, machine.rows) for name, machine in (("one", one), ("other", other))]
+    with Engine(open_captures(paths)) as engine:
+        [row] = engine.query("FROM fault_causes").dicts()
+    assert (row["cause"], row["by_pid"]) == ("within file", None)
+
+
+# -- analyze why ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lossy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    machine = Machine()
+    machine.new()
+    assert _cut_and_touched(machine, what_the_kernel_saw_is_certain, PAGE).pid == 100
+    machine.rows["faults"][0]["comm"] = b"\x1b[31mred"
+    lost = {"source": "calls", "cause": "ring full", "count": 3, "cpu": 1}
+    machine.rows["losses"].append(lost | {"from_ns": START_NS + 1, "to_ns": START_NS + 2})
+    at = machine.rows["faults"][0]["ts_ns"]
+    machine.rows["losses"].append(lost | {"from_ns": at - 2, "to_ns": at - 1})
+    machine.rows["losses"].append({**lost, "source": "files", "from_ns": at - 2, "to_ns": at - 1})
+    return build_capture(tmp_path_factory.mktemp("here") / "capture", machine.rows, ended_ns=START_NS + SECOND)
+
+
+ADDRESS = ("--addr", f"{0x501 * PAGE:#x}")
+
+
+def test_the_answer_names_what_it_is_weakened_by(lossy: Path) -> None:
+    rows = analyze_rows("why", lossy, *ADDRESS)
+    verdict = rows[0]
+    assert (verdict["what"], verdict["certainty"]) == ("verdict", "possible")
+    assert "3 records of calls were lost" in verdict["reason"]
+    losses = {row["text"] for row in rows if row["what"] == "loss"}
+    assert losses == {f"3 records of {source} lost on CPU 1: ring full" for source in ("calls", "files")}
+    assert any(row["what"] == "doubt" for row in rows)
+    done = analyze("why", lossy, *ADDRESS)
+    assert done.stdout.startswith("possible: ")
+    assert "because 3 records of calls were lost (ring full)" in done.stdout
+
+
+def test_no_byte_of_a_name_reaches_the_terminal(lossy: Path) -> None:
+    for more in (ADDRESS, ()):
+        done = analyze("why", lossy, *more)
+        assert "\\x1b[31mred" in done.stdout
+        assert "\x1b" not in done.stdout
+
+
+def _refused(*arguments: object, status: int = 2) -> str:
+    done = analyze("why", *arguments, status=status)
+    assert done.stdout == ""
+    return done.stderr
+
+
+def test_what_cannot_be_answered_is_refused(lossy: Path) -> None:
+    assert "--at needs the address" in _refused(lossy, "--at", "+0s")
+    assert "not an address: nowhere" in _refused(lossy, "--addr", "nowhere")
+    assert "nothing was recorded of process: 7" in _refused(lossy, "--pid", 7, *ADDRESS)
+    assert "nothing was recorded of process: 7" in _refused(lossy, "--pid", 7)
+    assert "nothing is known of 0x7f0000000000" in _refused(lossy, "--addr", "0x7f0000000000", status=1)
+    assert "3 processes have had something mapped at 0x300000: 100, 101, 102" in _refused(lossy, "--addr", "0x300000")
+    done = analyze("why", lossy, "--pid", 100, "--addr", "0x900000", status=1)
+    assert "nothing was ever mapped at 0x900000" in done.stdout
+
+
+def test_a_capture_without_faults_says_so(tmp_path: Path) -> None:
+    machine = Machine()
+    machine.start()
+    path = build_capture(tmp_path / "capture", machine.rows)
+    done = analyze("why", path)
+    assert (done.stdout, "no SIGBUS or SIGSEGV in the recording" in done.stderr) == ("", True)
+    assert analyze("why", path, "--format", "json").stdout == "[]\n"
+
+
+def test_every_format_has_the_columns(lossy: Path) -> None:
+    columns = list(analyze_rows("why", lossy, *ADDRESS)[0])
+    assert list(analyze_rows("why", lossy)[0]) == columns
+    header = analyze("why", lossy, *ADDRESS, "--format", "csv").stdout.splitlines()[0]
+    assert header.split(",") == columns
