@@ -20,7 +20,9 @@ rectangles AS MATERIALIZED (
 ),
 -- those that stand together with another of the same file and address space, apart in neither
 near AS MATERIALIZED (
-    SELECT * EXCLUDE (crowd_from, crowd_to), dense_rank() OVER (ORDER BY capture, space, dev, inode, generation) AS file
+    SELECT
+        * EXCLUDE (crowd_from, crowd_to), dense_rank() OVER (ORDER BY capture, space, dev, inode, generation) AS file,
+        row_number() OVER () AS one
     FROM (
         SELECT
             *, max(to_ns) OVER before AS crowd_to, lead(from_ns) OVER up AS crowd_from
@@ -41,36 +43,37 @@ cells AS MATERIALIZED (
 ),
 parts AS (
     SELECT
-        near.file, unnest(range(first.cell, past.cell + 1)) AS cell, near.from_ns, near.to_ns, near.start, writes,
-        {'start': near.start, 'lo': near.lo, 'from_ns': near.from_ns} AS which
+        near.file, unnest(range(first.cell, past.cell + 1)) AS cell, near.from_ns, near.to_ns, writes, one
     FROM near
     JOIN cells AS first ON near.file = first.file AND near.lo = first.lo
     JOIN cells AS past ON near.file = past.file AND near.hi = past.hi
 ),
 pairs AS MATERIALIZED (
-    SELECT
-        file, cell, which,
-        if(coalesce(writer_to_ns > from_ns, false), writer, other) AS other
+    SELECT file, cell, min(from_ns) AS from_ns, arg_min(one, from_ns) AS one, arg_min(if(coalesce(writer_to_ns > from_ns, false), writer, other), from_ns) AS other
     FROM (
         SELECT
-            *, arg_max(which, to_ns) OVER before AS other, max(to_ns) OVER before AS other_to_ns,
-            arg_max(which, to_ns) FILTER (writes) OVER before AS writer, max(to_ns) FILTER (writes) OVER before AS writer_to_ns
+            *, arg_max(one, to_ns) OVER before AS other, max(to_ns) OVER before AS other_to_ns,
+            arg_max(one, to_ns) FILTER (writes) OVER before AS writer, max(to_ns) FILTER (writes) OVER before AS writer_to_ns
         FROM parts
-        WINDOW before AS (PARTITION BY file, cell ORDER BY from_ns, start ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+        WINDOW before AS (PARTITION BY file, cell ORDER BY from_ns, one ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
     )
     WHERE writer_to_ns > from_ns OR (writes AND other_to_ns > from_ns)
+    GROUP BY file, cell
 ),
 -- the pages of which it holds, each told once, joined where both places go on
 ranges AS (
-    SELECT file, min(which.start + lo - which.lo) AS here, min(other.start + lo - other.lo) AS there, sum(hi - lo)::UBIGINT AS bytes
+    SELECT file, min(start + lo - from_lo) AS here, min(other_start + lo - other_lo) AS there, sum(hi - lo)::UBIGINT AS bytes
     FROM (
-        SELECT *, cell - row_number() OVER (PARTITION BY file, which.start - which.lo::HUGEINT, other.start - other.lo::HUGEINT ORDER BY cell) AS run
-        FROM (
-            SELECT file, cell, arg_min(which, which.from_ns) AS which, arg_min(other, which.from_ns) AS other FROM pairs GROUP BY file, cell
-        )
+        SELECT
+            pairs.file, cell, cells.lo, cells.hi, here.start, here.lo AS from_lo, there.start AS other_start, there.lo AS other_lo,
+            here.start::HUGEINT - from_lo AS shift, other_start::HUGEINT - other_lo AS other_shift,
+            cell - row_number() OVER (PARTITION BY pairs.file, shift, other_shift ORDER BY cell) AS run
+        FROM pairs
+        JOIN cells USING (file, cell)
+        JOIN near AS here ON pairs.one = here.one
+        JOIN near AS there ON other = there.one
     )
-    JOIN cells USING (file, cell)
-    GROUP BY file, which.start - which.lo::HUGEINT, other.start - other.lo::HUGEINT, run
+    GROUP BY file, shift, other_shift, run
 ),
 pages AS (
     SELECT
@@ -80,7 +83,7 @@ pages AS (
     GROUP BY file
 ),
 firsts AS (
-    SELECT file, arg_min({'which': which, 'other': other, 'lo': lo}, (which.from_ns, lo)) AS pair
+    SELECT file, arg_min({'one': one, 'other': other, 'lo': lo}, (from_ns, lo)) AS pair
     FROM pairs JOIN cells USING (file, cell)
     GROUP BY file
 ),
@@ -91,8 +94,8 @@ within AS (
         ranges = 1 AND here.lo = there.lo AND here.hi = there.hi AND (here."end" = there.start OR there."end" = here.start) AS ring
     FROM firsts
     JOIN pages USING (file)
-    JOIN near AS here ON firsts.file = here.file AND pair.which.start = here.start AND pair.which.from_ns = here.from_ns
-    JOIN near AS there ON firsts.file = there.file AND pair.other.start = there.start AND pair.other.from_ns = there.from_ns
+    JOIN near AS here ON pair.one = here.one
+    JOIN near AS there ON pair.other = there.one
 ),
 calls AS (
     SELECT capture, ts_enter_ns AS call_ns, tid, pid, comm, stack_id, syscall FROM syscalls WHERE syscall IN (

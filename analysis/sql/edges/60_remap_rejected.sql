@@ -44,7 +44,7 @@ islands AS MATERIALIZED (
     GROUP BY capture, space, island
 ),
 near AS MATERIALIZED (
-    SELECT there.*
+    SELECT there.*, row_number() OVER () AS piece, dense_rank() OVER (ORDER BY perms, there.capture, dev, inode, generation) AS kind
     FROM (
         SELECT
             capture, space, start, "end", from_ns, coalesce(to_ns, 18446744073709551615) AS to_ns, perms, dev, inode, generation,
@@ -57,7 +57,7 @@ near AS MATERIALIZED (
 ),
 -- between two neighbouring boundaries there is at a time one mapping, or none
 cells AS MATERIALIZED (
-    SELECT *, row_number() OVER (PARTITION BY capture, space ORDER BY lo) AS cell
+    SELECT *, row_number() OVER (PARTITION BY capture, space ORDER BY lo) AS cell, dense_rank() OVER (ORDER BY capture, space) AS place
     FROM (
         SELECT capture, space, lo, lead(lo) OVER (PARTITION BY capture, space ORDER BY lo) AS hi
         FROM (
@@ -68,50 +68,66 @@ cells AS MATERIALIZED (
     WHERE hi IS NOT NULL
 ),
 held AS MATERIALIZED (
-    SELECT near.*, unnest(range(first.cell, last.cell + 1)) AS cell
+    SELECT piece, kind, first.place, from_ns, to_ns, unnest(range(first.cell, last.cell + 1)) AS cell
     FROM near
     ASOF JOIN cells AS first ON near.capture = first.capture AND near.space = first.space AND near.start < first.hi
     ASOF JOIN cells AS last ON near.capture = last.capture AND near.space = last.space AND near."end" > last.lo
 ),
 looked AS (
-    SELECT asked.id, asked.capture, asked.space, ts_enter_ns, ts_exit_ns, unnest(range(first.cell, last.cell + 1)) AS cell
+    SELECT asked.id, first.place, ts_enter_ns, ts_exit_ns, unnest(range(first.cell, last.cell + 1)) AS cell
     FROM asked
     ASOF JOIN cells AS first ON asked.capture = first.capture AND asked.space = first.space AND asked.start < first.hi
     ASOF JOIN cells AS last ON asked.capture = last.capture AND asked.space = last.space AND asked.past > last.lo
 ),
-seen AS MATERIALIZED (
+seen AS (
     SELECT
-        looked.id, looked.capture, looked.space, looked.cell, cells.lo, coalesce(held.to_ns > ts_exit_ns, false) AS mapped, held.* EXCLUDE (capture, space, cell),
-        coalesce(held.from_ns > ts_enter_ns OR (held.to_ns > ts_enter_ns AND held.to_ns <= ts_exit_ns), false) AS changed
+        id, looked.place, looked.cell, if(to_ns > ts_exit_ns, piece, NULL) AS piece, if(to_ns > ts_exit_ns, kind, NULL) AS kind,
+        coalesce(from_ns > ts_enter_ns OR (to_ns > ts_enter_ns AND to_ns <= ts_exit_ns), false) AS changed
     FROM looked
-    JOIN cells ON looked.capture = cells.capture AND looked.space = cells.space AND looked.cell = cells.cell
-    ASOF LEFT JOIN held ON looked.capture = held.capture AND looked.space = held.space AND looked.cell = held.cell AND ts_exit_ns >= held.from_ns
+    ASOF LEFT JOIN held ON looked.place = held.place AND looked.cell = held.cell AND ts_exit_ns >= from_ns
 ),
 walked AS (
-    SELECT
-        *,
-        CASE
-            WHEN NOT mapped THEN 'hole'
-            WHEN (dev, inode) <> (first_value((dev, inode)) OVER up) OR generation <> first_value(generation) OVER up THEN 'other file'
-            WHEN perms <> first_value(perms) OVER up THEN 'other flags'
-        END AS misfit
+    SELECT *, min(cell) OVER (PARTITION BY id) AS first_cell, arg_min(coalesce(kind, 0), cell) OVER (PARTITION BY id) AS first_kind
     FROM seen
-    WINDOW up AS (PARTITION BY id ORDER BY cell)
+),
+walks AS MATERIALIZED (
+    SELECT
+        id, any_value(place) AS place, any_value(first_cell) AS first_cell, any_value(piece) FILTER (cell = first_cell) AS first_piece,
+        min(cell) FILTER (kind IS NULL OR kind <> first_kind) AS bad_cell, arg_min(coalesce(piece, 0), cell) FILTER (kind IS NULL OR kind <> first_kind) AS bad_piece,
+        -- nothing is mapped from there on
+        coalesce(max(cell) FILTER (piece IS NOT NULL) < min(cell) FILTER (piece IS NULL), true) AS last,
+        list(DISTINCT piece) AS pieces, bool_or(changed) AS changed
+    FROM walked
+    GROUP BY id
+),
+made AS (
+    SELECT
+        id, count(DISTINCT (cause_ns, cause_tid)) AS makers, any_value(reason) AS reason,
+        coalesce(min(from_ns) FILTER (cause NOT IN ('mprotect', 'pkey_mprotect', 'fork', 'baseline', 'resync')), 0) AS mapped_ns
+    FROM (SELECT id, unnest(pieces) AS piece FROM walks) JOIN near USING (piece)
+    GROUP BY id
 ),
 states AS MATERIALIZED (
     SELECT
-        id, any_value(capture) AS capture, any_value(space) AS space,
-        arg_min(if(mapped, {
-            'perms': perms, 'dev': dev, 'inode': inode, 'generation': generation, 'path': path, 'path_bytes': path_bytes,
-            'offset_bytes': offset_bytes + if(inode = 0, 0, lo - start)
-        }, NULL), cell) FILTER (cell = first_cell) AS first,
-        arg_min({'misfit': misfit, 'at': lo, 'perms': perms, 'path': path, 'dev': dev, 'inode': inode}, cell) FILTER (misfit IS NOT NULL) AS bad,
-        -- nothing is mapped from there on
-        max(cell) FILTER (mapped) IS NULL OR coalesce(max(cell) FILTER (mapped) < min(cell) FILTER (misfit = 'hole'), false) AS last,
-        count(DISTINCT (cause_ns, cause_tid)) AS makers, bool_or(changed) AS changed, any_value(reason) AS reason,
-        coalesce(min(from_ns) FILTER (cause NOT IN ('mprotect', 'pkey_mprotect', 'fork', 'baseline', 'resync')), 0) AS mapped_ns
-    FROM (SELECT *, min(cell) OVER (PARTITION BY id) AS first_cell FROM walked)
-    GROUP BY id
+        walks.id, first_at.capture, first_at.space, last, changed, coalesce(makers, 0) AS makers, made.reason, coalesce(mapped_ns, 0) AS mapped_ns,
+        if(first_piece IS NULL, NULL, {
+            'perms': first.perms, 'dev': first.dev, 'inode': first.inode, 'generation': first.generation, 'path': first.path,
+            'path_bytes': first.path_bytes, 'offset_bytes': first.offset_bytes + if(first.inode = 0, 0, first_at.lo - first.start)
+        }) AS first,
+        if(bad_cell IS NULL, NULL, {
+            'misfit': CASE
+                WHEN bad_piece = 0 THEN 'hole'
+                WHEN (bad.dev, bad.inode) <> (first.dev, first.inode) OR coalesce(bad.generation <> first.generation, false) THEN 'other file'
+                ELSE 'other flags'
+            END,
+            'at': bad_at.lo, 'perms': bad.perms, 'path': bad.path, 'dev': bad.dev, 'inode': bad.inode
+        }) AS bad
+    FROM walks
+    JOIN cells AS first_at ON walks.place = first_at.place AND first_cell = first_at.cell
+    LEFT JOIN cells AS bad_at ON walks.place = bad_at.place AND bad_cell = bad_at.cell
+    LEFT JOIN near AS first ON first_piece = first.piece
+    LEFT JOIN near AS bad ON bad_piece = bad.piece
+    LEFT JOIN made USING (id)
 ),
 -- flags that no record tells of: what calls gave to a part of the range
 given AS MATERIALIZED (
