@@ -17,7 +17,7 @@ from typing import Any
 
 import typer
 
-from analysis.commands import check, counts, diff, edges, maps, schema, sql, summary, timeline
+from analysis.commands import check, counts, diff, edges, maps, schema, shared, sql, summary, timeline
 from analysis.errors import AnalysisError, ExitCode, ReaderGone
 from analysis.text import inert
 
@@ -36,6 +36,7 @@ app.command("maps")(maps.maps)
 app.command("timeline")(timeline.timeline)
 app.command("diff")(diff.diff)
 app.command("edges")(edges.edges)
+app.command("shared")(shared.shared)
 app.command("counts")(counts.counts)
 app.command("check")(check.check)
 app.command("schema")(schema.schema)
