@@ -65,7 +65,7 @@ def shared(
     if at is not None and (since is not None or until is not None):
         raise UsageError("--at is one instant, --from and --to are a stretch of time", "give one or the other")
     conditions = [filters.of_file(file)] if file is not None else []
-    with open_engine(captures, Limits(memory)) as engine:
+    with open_engine(captures, Limits(memory), whole=False) as engine:
         times = filters.windows(engine, at if at is not None else since, at if at is not None else until)
         source = (
             f"(FROM shared_memory) AS stay JOIN {filters.per_capture(times)} AS span "
