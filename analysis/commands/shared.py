@@ -50,10 +50,10 @@ def shared(
     """Show which processes share memory: files, memfds, /dev/shm, SysV segments, anonymous memory that a fork shared.
 
     A row for each process that had a file mapped shared, from when on the first page of it was mapped until none was.
-    "offsets" is the part of the file that was mapped; "shared_bytes" is how much of it another process had mapped at the
-    same time, of all the time recorded; "how" is what mapped it first, and fork means that it was inherited. Unless --pid
-    or --file asks for it, left out is what only one process had, what nobody could write to, and copies that a fork made
-    only to execute a program.
+    "offsets" is the part of the file that was mapped; "shared_bytes" is how much of it another process had mapped at
+    the same time, of all the time recorded; "how" is what mapped it first, and fork means that it was inherited. Unless
+    --pid or --file asks for it, left out is what only one process had, what nobody could write to, and copies that a
+    fork made only to execute a program.
 
     A table shows the most important columns; json, csv, parquet and arrow hold all (`analyze schema shared_memory`).
     """
@@ -100,4 +100,6 @@ def shared(
         print_rows(rows, format, style(engine))
     if not count():
         print("nothing matched", file=sys.stderr)
-    next_command("what is written at one place and seen at another", "edges", captures, "--kind aliased_windows --severity info")
+    next_command(
+        "what is written at one place and seen at another", "edges", captures, "--kind aliased_windows --severity info"
+    )

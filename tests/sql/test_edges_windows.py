@@ -122,8 +122,9 @@ def test_a_hole_in_what_may_be_of_a_read_only_descriptor(tmp_path: Path, kernel:
 
 
 @pytest.mark.parametrize(
-    ("limit", "reason", "certainty"), [(3, "map count", "certain"), (4, "no memory", "possible"), (None, "no memory", "possible")]
-)  # fmt: skip
+    ("limit", "reason", "certainty"),
+    [(3, "map count", "certain"), (4, "no memory", "possible"), (None, "no memory", "possible")],
+)
 def test_too_many_vmas_or_no_memory(
     tmp_path: Path, kernel: Kernel, thread: Thread, limit: int | None, reason: str, certainty: str
 ) -> None:
@@ -186,9 +187,7 @@ def test_a_long_order_is_cut(tmp_path: Path, kernel: Kernel, thread: Thread) -> 
     assert row["facts"]["windows"] == "23"
 
 
-def test_neighbours_mapped_in_any_order_by_mmap_are_not_told_of(
-    tmp_path: Path, kernel: Kernel, thread: Thread
-) -> None:
+def test_neighbours_mapped_in_any_order_by_mmap_are_not_told_of(tmp_path: Path, kernel: Kernel, thread: Thread) -> None:
     put(kernel, thread, 0x500, 1, Page("rw-s", 77, 5, b"/data/store.db"))
     put(kernel, thread, 0x501, 1, Page("rw-s", 77, 1, b"/data/store.db"))
     assert edges(kernel, tmp_path, "nonlinear") == []
