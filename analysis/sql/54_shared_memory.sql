@@ -67,8 +67,7 @@ rectangles AS MATERIALIZED (
         path, path_bytes, perms, perms[2] = 'w' AS writes, start, "end", offset_bytes AS lo, offset_bytes + ("end" - start) AS hi,
         from_ns, coalesce(to_ns, 18446744073709551615) AS to_ns, cause, cause_tid, call_ns, reason
     FROM timeline
-    WHERE shared AND inode <> 0 AND NOT starts_with(path, 'anon_inode:')
-        AND (NOT starts_with(path, '/dev/') OR regexp_matches(path, '^/dev/(shm/|hugepages/|zero \(deleted\)$)'))
+    WHERE shared AND inode <> 0 AND has_pages(path)
 ),
 files AS (
     SELECT DISTINCT capture, dev, inode, generation FROM rectangles

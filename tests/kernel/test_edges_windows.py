@@ -1,7 +1,7 @@
 """Windows of files: remapped, refused, out of order, seen twice, shared; and code that a program wrote. All for real.
 
-The program says what it did, at which addresses and with which result; /proc/self/maps, which it prints, says how a file
-lay. Real compilers run beside it: what they do is normal.
+The program says what it did, at which addresses and with which result; /proc/self/maps, which it prints, says how a
+file lay. Real compilers run beside it: what they do is normal.
 """
 
 from __future__ import annotations

@@ -15,8 +15,7 @@ rectangles AS MATERIALIZED (
         path, path_bytes, perms, perms[2] = 'w' AS writes, start, "end", offset_bytes AS lo, offset_bytes + ("end" - start) AS hi,
         from_ns, coalesce(to_ns, 18446744073709551615) AS to_ns, cause, cause_ns, cause_tid, call_ns, reason
     FROM timeline
-    WHERE shared AND inode <> 0 AND NOT starts_with(path, 'anon_inode:')
-        AND (NOT starts_with(path, '/dev/') OR regexp_matches(path, '^/dev/(shm/|hugepages/|zero \(deleted\)$)'))
+    WHERE shared AND inode <> 0 AND has_pages(path)
 ),
 -- those that stand together with another of the same file and address space, apart in neither
 near AS MATERIALIZED (
@@ -102,6 +101,9 @@ calls AS (
         'mmap', 'old_mmap', 'shmat', 'ipc', 'mremap', 'remap_file_pages', 'mprotect', 'pkey_mprotect'
     )
 ),
+names AS (
+    SELECT capture, pid, arg_max(comm, ts_ns) AS comm FROM tasks WHERE tid = pid AND comm IS NOT NULL GROUP BY capture, pid
+),
 stays AS MATERIALIZED (
     FROM shared_memory
 ),
@@ -117,10 +119,10 @@ between AS (
 SELECT
     within.capture, within.host, if(ring, 'info', 'low') AS severity, if(inherited, 'inherited by a fork', NULL) AS expected,
     if(within.reason IS NULL AND other.reason IS NULL, 'certain', 'possible') AS certainty, coalesce(within.reason, other.reason) AS reason,
-    within.from_ns AS ts_ns, within.space, coalesce(call.pid, spaces.pid) AS pid, if(inherited, spaces.pid, within.cause_tid) AS tid, call.comm,
+    within.from_ns AS ts_ns, within.space, coalesce(call.pid, spaces.pid) AS pid, if(inherited, spaces.pid, within.cause_tid) AS tid, coalesce(call.comm, name.comm) AS comm,
     call.stack_id, within.cause::VARCHAR AS call, within.call_ns,
     within.space AS other_space, coalesce(other_call.pid, spaces.pid) AS other_pid, if(inherited, spaces.pid, other.cause_tid) AS other_tid,
-    other_call.comm AS other_comm, other_call.stack_id AS other_stack_id, other.cause::VARCHAR AS other_call, other.cause_ns AS other_ns,
+    coalesce(other_call.comm, name.comm) AS other_comm, other_call.stack_id AS other_stack_id, other.cause::VARCHAR AS other_call, other.cause_ns AS other_ns,
     within.start + pair_lo - within.lo AS start, least(within.start + pair_lo - within.lo + bytes, within."end") AS "end",
     within.dev, within.inode, within.generation, within.path, within.path_bytes, pair_lo AS offset_bytes,
     MAP {
@@ -128,20 +130,21 @@ SELECT
         'pages': array_to_string(texts[:8], ', ') || if(ranges > 8, ' …', ''), 'bytes': bytes::VARCHAR,
         'perms': within.perms, 'other_perms': other.perms, 'other_start': address_text(other.start + pair_lo - other.lo)
     } AS facts,
-    coalesce(thread_text(call.comm, call.pid, call.tid), 'process ' || spaces.pid) || ' sees ' || pages_text(bytes) || ' of '
+    thread_text(coalesce(call.comm, name.comm), coalesce(call.pid, spaces.pid), coalesce(call.tid, spaces.pid)) || ' sees ' || pages_text(bytes) || ' of '
         || file_text(within.path, within.dev, within.inode) || ' at two addresses: ' || array_to_string(texts[:3], ', ')
         || if(ranges > 3, ' and ' || ranges - 3 || ' more', '') || ' (' || within.perms || ' and ' || other.perms || ')'
         || if(ring, ', one behind the other, as a ring buffer is', '. What is written at one changes the other') AS sentence
 FROM within
 JOIN spaces ON within.capture = spaces.capture AND within.space = spaces.space
+LEFT JOIN names AS name ON spaces.capture = name.capture AND spaces.pid = name.pid
 LEFT JOIN calls AS call ON within.capture = call.capture AND within.call_ns = call.call_ns AND within.cause_tid = call.tid
 LEFT JOIN calls AS other_call ON within.capture = other_call.capture AND other.call_ns = other_call.call_ns AND other.cause_tid = other_call.tid
 UNION ALL BY NAME
 SELECT
     between.capture, between.host, 'info' AS severity, if(cause = 'fork', 'inherited by a fork', NULL) AS expected,
     if(doubt IS NULL, 'certain', 'possible') AS certainty, doubt AS reason, written_ns AS ts_ns, space, coalesce(call.pid, between.pid) AS pid,
-    cause_tid AS tid, call.comm, call.stack_id, cause::VARCHAR AS call, between.call_ns,
-    other_space, coalesce(other_call.pid, other_space_pid) AS other_pid, other_cause_tid AS other_tid, other_call.comm AS other_comm,
+    cause_tid AS tid, coalesce(call.comm, name.comm) AS comm, call.stack_id, cause::VARCHAR AS call, between.call_ns,
+    other_space, coalesce(other_call.pid, other_space_pid) AS other_pid, other_cause_tid AS other_tid, coalesce(other_call.comm, other_name.comm) AS other_comm,
     other_call.stack_id AS other_stack_id, other_cause::VARCHAR AS other_call, other_from_ns AS other_ns,
     start, "end", dev, inode, generation, path, path_bytes, written[1].lo AS offset_bytes,
     MAP {
@@ -150,10 +153,12 @@ SELECT
         'bytes': shared::VARCHAR, 'perms': perms, 'other_perms': other_perms, 'other_start': address_text(other_start),
         'memory': kind, 'others': others::VARCHAR
     } AS facts,
-    coalesce(thread_text(call.comm, call.pid, call.tid), 'process ' || between.pid) || ' shares ' || pages_text(shared) || ' of '
+    thread_text(coalesce(call.comm, name.comm), coalesce(call.pid, between.pid), coalesce(call.tid, between.pid)) || ' shares ' || pages_text(shared) || ' of '
         || file_text(path, dev, inode) || ', mapped ' || perms || ' at ' || address_text(start) || ', with '
-        || coalesce(thread_text(other_call.comm, other_call.pid, other_call.tid), 'process ' || other_space_pid) || ', which has it ' || other_perms
+        || thread_text(coalesce(other_call.comm, other_name.comm), coalesce(other_call.pid, other_space_pid), coalesce(other_call.tid, other_space_pid)) || ', which has it ' || other_perms
         || ' at ' || address_text(other_start) || if(others > 1, ' (' || others || ' other processes had it at a time)', '') AS sentence
 FROM (SELECT *, list_sum(list_transform(written, lambda part: part.hi - part.lo))::UBIGINT AS shared FROM between) AS between
 LEFT JOIN calls AS call ON between.capture = call.capture AND between.call_ns = call.call_ns AND between.cause_tid = call.tid
 LEFT JOIN calls AS other_call ON between.capture = other_call.capture AND other_call_ns = other_call.call_ns AND other_cause_tid = other_call.tid
+LEFT JOIN names AS name ON between.capture = name.capture AND between.pid = name.pid
+LEFT JOIN names AS other_name ON between.capture = other_name.capture AND other_space_pid = other_name.pid

@@ -233,7 +233,7 @@ calls AS (
 SELECT
     told.capture, told.host, if(how = 'text relocations', 'low', 'medium') AS severity, known AS expected,
     if(told.reason IS NULL, 'certain', 'possible') AS certainty, told.reason, ts_ns, told.space, coalesce(call.pid, spaces.pid) AS pid,
-    if(cause IN ('baseline', 'resync', 'not seen'), NULL, told.tid) AS tid, call.comm, call.stack_id, cause AS call, told.call_ns,
+    if(cause IN ('baseline', 'resync', 'not seen'), NULL, told.tid) AS tid, coalesce(call.comm, name.comm) AS comm, call.stack_id, cause AS call, told.call_ns,
     told.space AS other_space, coalesce(base.pid, spaces.pid) AS other_pid, if(base_cause IN ('baseline', 'resync', 'not seen'), NULL, base_tid) AS other_tid,
     base.comm AS other_comm, base.stack_id AS other_stack_id, base_cause AS other_call, base_ns AS other_ns,
     start, "end", dev, inode, generation, path, path_bytes, offset_bytes,
@@ -241,7 +241,7 @@ SELECT
         'how': how, 'bytes': bytes::VARCHAR, 'turns': turns::VARCHAR, 'history': history, 'last_ns': last_ns::VARCHAR, 'file_perms': file_perms,
         'ranges': ranges::VARCHAR, 'other_start': address_text(other_start)
     } AS facts,
-    coalesce(thread_text(call.comm, call.pid, told.tid), 'process ' || spaces.pid) || ' ' || CASE how
+    thread_text(coalesce(call.comm, name.comm), coalesce(call.pid, spaces.pid), if(call.pid IS NULL, spaces.pid, told.tid)) || ' ' || CASE how
         WHEN 'executable stack' THEN 'has an executable stack, ' || range_text(start, "end") || ', writable at the same time'
         WHEN 'text relocations' THEN 'loaded ' || file_text(path, dev, inode) || ' with text relocations: its code at ' || range_text(start, "end")
             || ' was writable for them'
@@ -258,3 +258,6 @@ FROM told
 JOIN spaces ON told.capture = spaces.capture AND told.space = spaces.space
 LEFT JOIN calls AS call ON told.capture = call.capture AND told.call_ns = call.call_ns AND told.tid = call.tid
 LEFT JOIN calls AS base ON told.capture = base.capture AND base_call_ns = base.call_ns AND base_tid = base.tid
+LEFT JOIN (
+    SELECT capture, pid, arg_max(comm, ts_ns) AS comm FROM tasks WHERE tid = pid AND comm IS NOT NULL GROUP BY capture, pid
+) AS name ON spaces.capture = name.capture AND spaces.pid = name.pid
