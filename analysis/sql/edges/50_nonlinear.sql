@@ -6,7 +6,7 @@
 -- facts: order (windows as they lay: pages from the start of the region, and the pages of the file; at most 16), windows,
 -- more_vmas (over a mapping in order), calls, took_ns (from the first call to the last), in_calls_ns, order_ns (when it lay so),
 -- lasted_ns (from the first disorder to the last), vmas (of the process, where it had most windows), vmas_at_most, limit_vmas.
--- Cost: none without remap_file_pages; with it, a few passes over the mappings of those files and one over their address spaces.
+-- Cost: a hundredth of the rebuild without remap_file_pages; where a quarter of all calls are it, a fifth of it.
 WITH
 there AS MATERIALIZED (
     SELECT
