@@ -71,7 +71,7 @@ def edges(
         conditions.append(f"(pid = {pid} OR other_pid = {pid})")
     if certainty is not None:
         conditions.append(f"certainty = '{certainty}'")
-    with open_engine(captures, Limits(memory), whole=False) as engine:
+    with open_engine(captures, Limits(memory)) as engine:
         if since is not None or until is not None:
             times = filters.per_capture(filters.windows(engine, since, until))
             span = "span.capture = finding.capture AND ts_ns BETWEEN since_ns AND until_ns"

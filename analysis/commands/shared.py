@@ -58,14 +58,14 @@ def shared(
     A table shows the most important columns; json, csv, parquet and arrow hold all (`analyze schema shared_memory`).
     """
     from analysis import filters
-    from analysis.commands.common import counted, next_command, open_engine, style
+    from analysis.commands.common import again, counted, next_command, open_engine, style
     from analysis.engine import Limits
     from analysis.output import print_rows
 
     if at is not None and (since is not None or until is not None):
         raise UsageError("--at is one instant, --from and --to are a stretch of time", "give one or the other")
     conditions = [filters.of_file(file)] if file is not None else []
-    with open_engine(captures, Limits(memory), whole=False) as engine:
+    with open_engine(captures, Limits(memory)) as engine:
         times = filters.windows(engine, at if at is not None else since, at if at is not None else until)
         source = (
             f"(FROM shared_memory) AS stay JOIN {filters.per_capture(times)} AS span "
@@ -100,6 +100,5 @@ def shared(
         print_rows(rows, format, style(engine))
     if not count():
         print("nothing matched", file=sys.stderr)
-    next_command(
-        "what is written at one place and seen at another", "edges", captures, "--kind aliased_windows --severity info"
-    )
+    asked = f"{again(since, until, pid)}--kind aliased_windows --severity info"
+    next_command("what is written at one place and seen at another", "edges", captures, asked)

@@ -143,7 +143,7 @@ stacks AS (
 programs AS (
     SELECT DISTINCT capture, space, path
     FROM timeline
-    WHERE perms[3] = 'x' AND inode <> 0 AND (capture, space) IN (SELECT (capture, space) FROM ranges UNION SELECT (capture, space) FROM doubles)
+    WHERE inode <> 0 AND (perms[3] = 'x' OR regexp_matches(path, '/(v8_context_snapshot|snapshot_blob)')) AND (capture, space) IN (SELECT (capture, space) FROM ranges UNION SELECT (capture, space) FROM doubles)
 ),
 -- whose code is in no file, by the file that makes it; a library of a program makes no more than so many bytes in a piece
 compilers AS (
@@ -151,7 +151,8 @@ compilers AS (
     FROM programs
     JOIN (VALUES
         (1, '/libjvm\.so', 'HotSpot''s code cache', NULL),
-        (2, '/(node|nodejs|chrome|chromium|chromium-browser|electron|deno|d8|msedge|brave|code/code)( \(deleted\))?$|/libnode\.so|/libv8', 'V8''s compiled JavaScript', NULL),
+        (1, '/libj9jit', 'OpenJ9''s compiled methods', NULL),
+        (2, '/(node|nodejs|chrome|chromium|chromium-browser|electron|deno|d8|msedge|brave|code/code)( \(deleted\))?$|/libnode\.so|/libv8|/v8_context_snapshot|/snapshot_blob\.bin', 'V8''s compiled JavaScript', NULL),
         (3, '/(libxul|libmozjs)[^/]*\.so|/(firefox|firefox-bin|firefox-esr|gjs)$', 'SpiderMonkey''s compiled JavaScript', NULL),
         (4, '/libjavascriptcoregtk|/libJavaScriptCore|/libwebkit2gtk|/bun$', 'JavaScriptCore''s compiled JavaScript', NULL),
         (5, '/libluajit|/luajit', 'LuaJIT''s traces', NULL),
@@ -166,6 +167,8 @@ compilers AS (
         (14, '/(libwasmtime|libwasmer|wasmtime|wasmer)', 'compiled WebAssembly', NULL),
         (15, '/libLLVM|/libllvmlite\.so|/llvmjit\.so', 'LLVM''s compiled code', NULL),
         (16, '/libQt[0-9]Qml', 'Qt''s compiled JavaScript', NULL),
+        (17, '/libguile-[3-9]|/(sbcl|racket|chez|petite|dart)$', 'compiled Lisp, Scheme or Dart', NULL),
+        (18, '/libdnnl|/libtorch_cpu|/libtensorflow', 'oneDNN''s generated kernels', NULL),
         (20, '/libffi\.so', 'libffi''s closures', 65536),
         (21, '/libpcre2?[^/]*\.so', 'PCRE''s compiled patterns', 65536),
         (22, '/liborc-', 'ORC''s compiled loops', 65536)
