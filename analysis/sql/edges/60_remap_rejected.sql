@@ -239,7 +239,7 @@ told AS (
     LEFT JOIN counted ON calls.capture = counted.capture AND calls.space = counted.space AND ts_enter_ns = at_ns
 )
 SELECT
-    capture, host, if(told IN ('sealed', 'map count', 'no memory', 'not permitted', 'other') OR errno NOT IN (22, 75), 'medium', 'low') AS severity,
+    capture, host, if(told IN ('sealed', 'map count', 'no memory', 'not permitted') OR errno NOT IN (22, 75), 'medium', 'low') AS severity,
     if(doubt IS NULL, 'certain', 'possible') AS certainty, doubt AS reason, ts_exit_ns AS ts_ns, space, pid, tid, comm, stack_id,
     'remap_file_pages' AS call, ts_enter_ns AS call_ns, start,
     least(past, 18446744073709551615)::UBIGINT AS "end",
