@@ -17,7 +17,7 @@ from typing import Any
 
 import typer
 
-from analysis.commands import check, counts, diff, edges, maps, schema, sql, summary, timeline, why
+from analysis.commands import check, counts, diff, edges, maps, schema, shared, sql, summary, timeline, why
 from analysis.errors import AnalysisError, ExitCode, ReaderGone
 from analysis.text import inert
 
@@ -37,6 +37,7 @@ app.command("timeline")(timeline.timeline)
 app.command("why")(why.why)
 app.command("diff")(diff.diff)
 app.command("edges")(edges.edges)
+app.command("shared")(shared.shared)
 app.command("counts")(counts.counts)
 app.command("check")(check.check)
 app.command("schema")(schema.schema)

@@ -176,6 +176,7 @@ class Engine:
 
     def _create_views(self) -> None:
         self._run(resources.files("analysis").joinpath("sql", "macros.sql").read_text())
+        self._run(self._limits_sql())
         if self._whole:
             for view in views().values():
                 self._create(view)
@@ -201,6 +202,15 @@ class Engine:
         self._run(sql.replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1))
         if self._whole:
             self._run("; ".join(_comments(view)))
+
+    def _limits_sql(self) -> str:
+        """A macro: vm.max_map_count where a capture was recorded, null where that is not known."""
+        limits = {
+            label: "NULL" if capture.manifest.max_map_count is None else str(int(capture.manifest.max_map_count))
+            for label, capture in self.captures.items()
+        }
+        cases = "".join(f" WHEN {_text(label)} THEN {limit}" for label, limit in limits.items())
+        return f"CREATE MACRO limit_vmas(label) AS (CASE label{cases or ' WHEN NULL THEN NULL'} END)::BIGINT"
 
     def need_timeline(self) -> None:
         """Fill the views over the timeline; address spaces not rebuilt yet are rebuilt."""

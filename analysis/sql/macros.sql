@@ -15,3 +15,6 @@ CREATE MACRO thread_text(comm, pid, tid) AS coalesce(comm || ' ', '') || '(pid '
 -- bytes up to the next page, and down
 CREATE MACRO page_up(bytes) AS (bytes + 4095) & ~4095::UBIGINT;
 CREATE MACRO page_down(bytes) AS bytes & ~4095::UBIGINT;
+-- whether equal offsets of equal inodes are equal pages: not of what drivers and anon_inode: files make of them
+CREATE MACRO has_pages(path) AS NOT starts_with(path, 'anon_inode:')
+    AND (NOT starts_with(path, '/dev/') OR regexp_matches(path, '^/dev/(shm/|hugepages/|zero \(deleted\)$)'));
