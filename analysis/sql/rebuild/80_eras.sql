@@ -1,4 +1,6 @@
 -- Of address spaces that are not certain all the time: which stretches of time are, and which are not?
+-- (The writes have all been followed; what comes now can have their memory.)
+DROP TABLE writes;
 CREATE TABLE eras (
     -- number of the address space
     space,
