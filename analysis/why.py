@@ -1,4 +1,4 @@
-"""Tells the life of an address: what lay there, who put it there and took it away, what became of its file, and the faults."""
+"""Tells the life of an address: what lay there, who put it there and took it away, its file's size, and the faults."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ COLUMNS = (
     "until_ns", "start", "end", "perms", "dev", "inode", "generation", "path", "path_bytes", "offset_bytes",
     "size_bytes", "stack",
 )  # fmt: skip
-"""Of the rows. `what` is verdict, fault, truncation, growth, mapping, unmapped, doubt or loss; `offset_bytes` is the address's,
-`stack` the frames of the call or fault, innermost first."""
+"""Of the rows. `what` is verdict, fault, truncation, growth, mapping, unmapped, doubt or loss; `offset_bytes` is the
+address's, `stack` the frames of the call or fault, innermost first."""
 
 _SELECT = ", ".join(map(quote, COLUMNS))
 _SHOWN = 20  # rows of one kind that are written out
@@ -37,9 +37,10 @@ _FAULTS = f"""
     SELECT {_SELECT}
     FROM (
         SELECT
-            * EXCLUDE (pid, tid, comm, stack_id), 'fault' AS what, sentence AS text, other_pid AS pid, other_tid AS tid, other_comm AS comm,
-            other_stack_id AS stack_id, facts['perms'] AS perms, facts['size_bytes']::UBIGINT AS size_bytes, NULL::UBIGINT AS until_ns,
-            NULL::VARCHAR AS stack
+            * EXCLUDE (pid, tid, comm, stack_id), 'fault' AS what, sentence AS text,
+            other_pid AS pid, other_tid AS tid, other_comm AS comm, other_stack_id AS stack_id,
+            facts['perms'] AS perms, facts['size_bytes']::UBIGINT AS size_bytes,
+            NULL::UBIGINT AS until_ns, NULL::VARCHAR AS stack
         FROM edge_faults
     )
     WHERE {{condition}}
@@ -52,7 +53,9 @@ _OWNERS = """
     FROM (
         SELECT capture, pid, true AS faulted FROM faults WHERE address >> 12 = {address} >> 12
         UNION ALL
-        SELECT capture, uses.pid, false FROM timeline JOIN uses USING (capture, space) WHERE start <= {address} AND "end" > {address}
+        SELECT capture, uses.pid, false
+        FROM timeline JOIN uses USING (capture, space)
+        WHERE start <= {address} AND "end" > {address}
     )
     GROUP BY capture, pid
     ORDER BY faulted DESC, capture, pid
@@ -79,11 +82,9 @@ def owner(engine: Engine, address: int) -> int | None:
     rows = engine.query(_OWNERS.format(address=address), "looking for the process").dicts()
     pids = list(dict.fromkeys(row["pid"] for row in rows if row["faulted"] or not rows[0]["faulted"]))
     if len(pids) > 1:
-        raise UsageError(
-            f"{len(pids)} processes have {'faulted' if rows[0]['faulted'] else 'had something mapped'} at {address:#x}: "
-            f"{', '.join(map(str, pids[:_SHOWN]))}{', ...' if len(pids) > _SHOWN else ''}",
-            "give one with --pid",
-        )
+        did = "faulted" if rows[0]["faulted"] else "had something mapped"
+        shown = f"{', '.join(map(str, pids[:_SHOWN]))}{', ...' if len(pids) > _SHOWN else ''}"
+        raise UsageError(f"{len(pids)} processes have {did} at {address:#x}: {shown}", "give one with --pid")
     return pids[0] if pids else None
 
 
@@ -105,13 +106,15 @@ def place_of(engine: Engine, pid: int, address: int, at: str | None) -> tuple[Pl
 def life(engine: Engine, place: Place, address: int, faulted: bool) -> Rows:
     """What is known of an address until an instant: the verdict, then what happened, newest first."""
     engine.execute(
-        f"CREATE OR REPLACE TABLE question AS SELECT {text_literal(place.capture)} AS capture, {place.space}::UBIGINT AS space, "
-        f"{place.pid}::UINTEGER AS pid, {address}::UBIGINT AS address, {place.at_ns}::UBIGINT AS at_ns, {faulted} AS faulted"
+        f"CREATE OR REPLACE TABLE question AS SELECT {text_literal(place.capture)} AS capture, "
+        f"{place.space}::UBIGINT AS space, {place.pid}::UINTEGER AS pid, {address}::UBIGINT AS address, "
+        f"{place.at_ns}::UBIGINT AS at_ns, {faulted} AS faulted"
     )
     run(engine, "why", "looking into the life of the address")
     name_stacks(engine, "FROM callers")
     return engine.query(
-        f"SELECT {_SELECT} FROM (SELECT *, coalesce(call_ns, ts_ns) AS taken_ns FROM (FROM verdict UNION ALL BY NAME FROM life)) "
+        f"SELECT {_SELECT} FROM "
+        "(SELECT *, coalesce(call_ns, ts_ns) AS taken_ns FROM (FROM verdict UNION ALL BY NAME FROM life)) "
         "LEFT JOIN (SELECT capture, pid, stack_id, ts_ns AS taken_ns, array_to_string(stack_lines, ' < ') AS stack "
         f"FROM {with_stacks('callers', 'ts_ns')}) USING (capture, pid, stack_id, taken_ns) "
         "ORDER BY what <> 'verdict', ts_ns DESC, what"

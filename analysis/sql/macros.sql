@@ -5,8 +5,8 @@ CREATE MACRO size_text(bytes) AS replace(format_bytes(bytes::BIGINT), '.0 ', ' '
 CREATE MACRO pages_text(bytes) AS (bytes // 4096)::BIGINT || if(bytes // 4096 = 1, ' page', ' pages');
 CREATE MACRO span_text(ns) AS CASE
     WHEN ns < 1000 THEN ns || ' ns'
-    WHEN ns < 1000000 THEN format('{:.3g} us', ns / 1e3)
-    WHEN ns < 1000000000 THEN format('{:.3g} ms', ns / 1e6)
+    WHEN ns < 999500 THEN format('{:.3g} us', ns / 1e3)
+    WHEN ns < 999500000 THEN format('{:.3g} ms', ns / 1e6)
     ELSE format('{:.2f} s', ns / 1e9)
 END;
 CREATE MACRO file_text(path, dev, inode) AS

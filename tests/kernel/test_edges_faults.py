@@ -1,7 +1,8 @@
-"""Processes that really die of SIGBUS and SIGSEGV, or handle it, in one recording: each explained as they know it was."""
+"""Processes that really die of SIGBUS and SIGSEGV, or handle it, in one recording: each explained as it was."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ BLAMED = {
     "truncated_by_open": ("truncated", "openat", "had cut the file to 0 bytes"),
     "truncated_on_tmpfs": ("truncated", "ftruncate", "from 12 KiB to 4 KiB"),
     "truncated_memfd": ("truncated", "ftruncate", "/memfd:memory (deleted) was beyond its end"),
+    "truncated_among_many": ("truncated", "ftruncate", "from 12 KiB to 4 KiB"),
     "truncated_after_rename": ("truncated", "truncate", "had cut the file to"),
     "beyond_end": ("beyond end", "mmap", "was never in the file, 4 KiB long; the same thread had mapped 12 KiB of it"),
     "unmapped": ("unmapped", "munmap", "took it away by munmap"),
@@ -137,7 +139,7 @@ def test_where_nobody_did_it(recorded: Recorded, name: str) -> None:
     assert (row["facts"]["cause"], row["call"], row["certainty"]) == (cause, "fault", "certain")
     assert (row["pid"], row["tid"]) == (row["other_pid"], row["other_tid"]) == (told.pid, told.tid)
     assert words in row["sentence"]
-    assert row["facts"]["old_size_bytes"] is None
+    assert "old_size_bytes" not in row["facts"]
 
 
 @pytest.mark.parametrize("name", [*BLAMED, *ALONE])
@@ -166,6 +168,11 @@ def test_the_size_at_the_fault_is_the_kernels(recorded: Recorded) -> None:
     assert row["facts"]["size_bytes"] == str(5 * PAGE)
     [row] = recorded.of("truncated_by_path")
     assert row["facts"]["size_bytes"] == str(PAGE - 7)
+    many = recorded.cases["truncated_among_many"]
+    [row] = analyze_rows("sql", recorded.capture, "-q", f"FROM faults WHERE pid = {many.pid}")
+    status = Path(many.path).stat()
+    assert (row["file_inode"], row["file_size_bytes"]) == (status.st_ino, status.st_size)
+    assert row["file_dev"] == os.major(status.st_dev) << 20 | os.minor(status.st_dev)
 
 
 def test_why_lists_the_deaths_first(recorded: Recorded) -> None:

@@ -270,7 +270,7 @@ def test_help_answers_quickly_and_names_every_command(tmp_path: Path) -> None:
         begin = time.monotonic()
         done = _run(tmp_path, "--help")
         times.append(time.monotonic() - begin)
-    names = ("summary", "maps", "timeline", "diff", "edges", "shared", "counts", "check", "schema", "sql")
+    names = ("summary", "why", "maps", "timeline", "diff", "edges", "shared", "counts", "check", "schema", "sql")
     assert [name for name in names if f"│ {name} " not in done.stdout] == []
     assert min(times) < 0.5
 

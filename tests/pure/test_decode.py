@@ -173,11 +173,18 @@ def test_faults() -> None:
     row = {
         "ts_ns": 5, "address": 0x1000, "ip": 0x2000, "mm": 6, "cgroup_id": 7, "pid": 11, "tid": 12, "comm": b"die",
         "cpu": 1, "nr": 7, "stack_id": 3, "code": 2, "result": 0,
+        "file_inode": 77, "file_size_bytes": 0, "file_dev": 8, "file_generation": 9,
     }  # fmt: skip
     names = ("ts_ns", "address", "ip", "code", "result")
-    seen = decode_faults(records("faults", [row, row | {"nr": 11, "stack_id": NO_STACK}])).to_pylist()
-    for got, signal, stack in zip(seen, ("SIGBUS", "SIGSEGV"), (3, None), strict=True):
-        assert got == {name: row[name] for name in names} | who(row) | {"signal": signal, "stack_id": stack}
+    file = {name: row[name] for name in row if name.startswith("file_")}
+    unmapped = row | {"nr": 11, "stack_id": NO_STACK, "file_inode": 0}  # the rest is left over
+    seen = decode_faults(records("faults", [row, unmapped])).to_pylist()
+    for got, more in zip(
+        seen,
+        ({"signal": "SIGBUS", "stack_id": 3} | file, {"signal": "SIGSEGV", "stack_id": None} | dict.fromkeys(file)),
+        strict=True,
+    ):
+        assert got == {name: row[name] for name in names} | who(row) | more
 
 
 def test_columns_are_filled_and_used_again() -> None:

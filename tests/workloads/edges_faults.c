@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 
 #define STORM 1009
+#define MANY 5003
 
 static struct report {
 	int pid, tid, by_pid, by_tid;
@@ -134,6 +135,19 @@ static void truncated_by_path(void)
 	char *start = shared(file(dir, "path.dat", 3), 3, PROT_READ);
 	in_child(cut_path, report->path);
 	touch(start + PAGE, start, PAGE);
+}
+
+/* the kernel's tree of mappings is several levels deep */
+static void truncated_among_many(void)
+{
+	int fd = file(dir, "many.dat", 3);
+	char *many = anonymous(MANY, PROT_READ);
+	for (int n = 1; n < MANY; n += 2)
+		CHECK(mprotect(many + n * PAGE, PAGE, PROT_READ | PROT_WRITE) == 0);
+	char *start = many + MANY / 2 * PAGE;
+	CHECK(mmap(start, 3 * PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == start);
+	cut_fd(&fd);
+	touch(start + 2 * PAGE, start, 2 * PAGE);
 }
 
 /* one maps, its child touches, a third opens with O_TRUNC */
@@ -416,7 +430,7 @@ static const struct {
 	void (*run)(void);
 } cases[] = {
 	CASE(truncated_by_itself), CASE(truncated_by_path), CASE(truncated_by_open), CASE(truncated_on_tmpfs),
-	CASE(truncated_memfd), CASE(truncated_after_rename), CASE(replaced_by_rename), CASE(beyond_end),
+	CASE(truncated_memfd), CASE(truncated_among_many), CASE(truncated_after_rename), CASE(replaced_by_rename), CASE(beyond_end),
 	CASE(cut_and_regrown), CASE(disk_full_after_cut), CASE(disk_full), CASE(null_pointer), CASE(never_mapped),
 	CASE(non_canonical), CASE(unmapped), CASE(made_read_only), CASE(read_only_file), CASE(not_executable),
 	CASE(clobbered), CASE(moved_away), CASE(not_inherited), CASE(stack_overflow), CASE(thread_stack_overflow),

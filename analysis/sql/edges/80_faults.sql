@@ -6,7 +6,7 @@
 -- facts: signal, code (si_code), cause (see fault_causes), access (write, execute, access), perms (of the mapping), outcome
 -- (killed, ended, handled, open), exit_status (as wait tells it), size_bytes (of the file at the fault), old_size_bytes and
 -- new_size_bytes (of the truncation), faults (how many are alike), last_ns (the last of them).
--- Cost: that of fault_causes. 1 % of the rebuild where nothing faulted, 13 % where one event in seven was a fault.
+-- Cost: that of fault_causes.
 WITH
 alike AS (
     SELECT
