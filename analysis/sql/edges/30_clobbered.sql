@@ -130,6 +130,16 @@ answers AS MATERIALIZED (
         ON page.capture = fault.capture AND page.end_tid = fault.tid AND page.end_call_ns > fault.ts_ns
     WHERE fault.address >= page.start AND fault.address < page."end" AND fault.ts_ns >= page.from_ns
 ),
+-- the stack that a thread runs on is what its parent mapped last for one; the JVM makes guard pages in it
+stacks AS MATERIALIZED (
+    SELECT victim
+    FROM (FROM known WHERE was = 'thread stack' AND by_anonymous) AS part
+    ASOF JOIN (SELECT capture, tid, ts_ns, parent_tid FROM tasks WHERE event = 'clone') AS born
+        ON part.capture = born.capture AND part.end_tid = born.tid AND part.end_call_ns > born.ts_ns
+    ASOF JOIN (SELECT capture, tid, ts_enter_ns FROM syscalls WHERE syscall = 'mmap' AND flags & 131072 <> 0 AND errno = 0) AS mapped
+        ON born.capture = mapped.capture AND born.parent_tid = mapped.tid AND born.ts_ns > mapped.ts_enter_ns
+    WHERE mapped.ts_enter_ns = part.maker_call_ns
+),
 judged AS MATERIALIZED (
     SELECT *, CASE
             WHEN end_cause = 'remap_file_pages' THEN 'remap_file_pages gives the pages of one file another order'
@@ -138,6 +148,7 @@ judged AS MATERIALIZED (
             WHEN was = 'reservation' OR (was = 'thread stack' AND own AND perms = '---p') THEN 'it was reserved, without access'
             WHEN was = 'memory' AND made_perms = '---p' AND by_anonymous THEN 'it was a part of a reservation'
             WHEN own AND inode <> 0 AND perms[4] = 'p' AND new_inode = inode AND new_dev = dev THEN 'a loader puts the parts of a file in their places'
+            WHEN victim IN (FROM stacks) THEN 'a thread arranges its own stack'
             WHEN victim IN (FROM tails) THEN 'a loader puts .bss behind the file that it mapped last'
             WHEN victim IN (FROM answers) THEN 'memory in the place of a page of which a SIGBUS told'
             WHEN was = 'memory' AND by_anonymous AND prot = 0 THEN 'memory was given back, and its range reserved'
