@@ -9,36 +9,51 @@
 -- order gives), errors (of the calls, by name).
 -- Cost: two passes over the calls, and a sort of those that met others in the same millisecond; TODO
 WITH
+-- those whose range is large, or not in the arguments, are held against all others
 wanted AS (
     SELECT
         capture, host, mm, pid, tid, ts_enter_ns, ts_exit_ns, syscall, errno, addr, page_up(addr + size) AS past, prot, pkey, flags, fd_inode,
-        offset_bytes, pgoff, new_size, ret, op
+        offset_bytes, pgoff, new_size, ret, op,
+        ts_enter_ns >> 20 AS slice, ts_exit_ns >> 20 AS last_slice,
+        syscall IN ('mremap', 'brk', 'shmat', 'shmdt') OR size > 1 << 18 AS wide,
+        if(syscall IN ('mmap', 'old_mmap'), ret, addr) AS low,
+        if(wide, 0, low >> 18)::UBIGINT AS cell, if(wide, 0, (low + size - 1) >> 18)::UBIGINT AS last_cell
     FROM syscalls
     WHERE (syscall IN ('mmap', 'munmap', 'mprotect', 'pkey_mprotect', 'mremap', 'remap_file_pages', 'old_mmap', 'brk', 'shmat', 'shmdt')
             OR (syscall = 'madvise' AND op IN (4, 8, 9, 24))) -- DONTNEED, FREE, REMOVE, DONTNEED_LOCKED
         -- failed for what another did to the pages
         AND (errno = 0 OR (errno IN (12, 14, 22) AND syscall IN ('mprotect', 'pkey_mprotect', 'mremap', 'remap_file_pages')))
 ),
--- in which milliseconds (2^20 ns) did two threads of an address space call?
-busy AS MATERIALIZED (
-    SELECT capture, mm, slice
+-- who called in the same millisecond (2^20 ns) about the same 256 KiB?
+counted AS MATERIALIZED (
+    SELECT capture, mm, slice, cell, min(tid) AS low_tid, max(tid) AS high_tid, bool_or(wide) AS wide
     FROM (
-        SELECT capture, mm, ts_enter_ns >> 20 AS slice, tid FROM wanted
+        SELECT capture, mm, slice, cell, tid, wide FROM wanted
         UNION ALL
-        SELECT capture, mm, unnest(range(((ts_enter_ns >> 20) + 1)::BIGINT, ((ts_exit_ns >> 20) + 1)::BIGINT))::UBIGINT, tid
-        FROM wanted
-        WHERE ts_enter_ns >> 20 < ts_exit_ns >> 20
+        SELECT capture, mm, slice, unnest([cell, last_cell]), tid, wide
+        FROM (
+            SELECT capture, mm, unnest(range(slice::BIGINT, last_slice::BIGINT + 1))::UBIGINT AS slice, cell, last_cell, tid, wide
+            FROM wanted WHERE slice <> last_slice OR cell <> last_cell
+        )
     )
     GROUP BY ALL
-    HAVING min(tid) <> max(tid)
+),
+near AS (
+    SELECT capture, mm, slice, cell FROM counted WHERE low_tid <> high_tid
+),
+crowded AS MATERIALIZED (
+    SELECT capture, mm, slice, bool_or(wide) AS wide FROM counted GROUP BY ALL HAVING min(low_tid) <> max(high_tid)
 ),
 calls AS MATERIALIZED (
-    SELECT wanted.* EXCLUDE (mm), uses.space, row_number() OVER () AS id
+    SELECT wanted.* EXCLUDE (mm, slice, last_slice, wide, low, cell, last_cell), uses.space, row_number() OVER () AS id
     FROM wanted
     JOIN uses ON wanted.capture = uses.capture AND wanted.pid = uses.pid AND ts_enter_ns >= uses.from_ns AND (uses.to_ns IS NULL OR ts_enter_ns < uses.to_ns)
-    WHERE (wanted.capture, mm, ts_enter_ns >> 20) IN (SELECT (capture, mm, slice) FROM busy)
-        OR (wanted.capture, mm, ts_exit_ns >> 20) IN (SELECT (capture, mm, slice) FROM busy)
-        OR (ts_exit_ns >> 20) - (ts_enter_ns >> 20) > 1
+    WHERE (wanted.capture, mm, slice, cell) IN (SELECT (capture, mm, slice, cell) FROM near)
+        OR (wanted.capture, mm, slice) IN (SELECT (capture, mm, slice) FROM crowded WHERE wide)
+        OR (slice <> last_slice OR cell <> last_cell OR wide) AND (
+            last_slice - slice > 1 OR (wanted.capture, mm, slice) IN (SELECT (capture, mm, slice) FROM crowded)
+            OR (wanted.capture, mm, last_slice) IN (SELECT (capture, mm, slice) FROM crowded)
+        )
 ),
 -- what these have as their range only the kernel knows
 found AS MATERIALIZED (
@@ -78,7 +93,7 @@ ranges AS (
 sized AS MATERIALIZED (
     SELECT
         ranges.*, row_number() OVER () AS part, capture, space, tid, ts_enter_ns, ts_exit_ns,
-        CASE WHEN hi - lo <= 4 << 20 THEN 21 WHEN hi - lo <= 2::UBIGINT << 30 THEN 30 ELSE 63 END AS bits
+        CASE WHEN hi - lo <= 1 << 18 THEN 18 WHEN hi - lo <= 1 << 26 THEN 26 ELSE 63 END AS bits
     FROM ranges JOIN calls USING (id)
     WHERE hi > lo
 ),
@@ -86,36 +101,49 @@ homes AS MATERIALIZED (
     SELECT part, true AS own, capture, space, tid, ts_enter_ns, ts_exit_ns, bits, unnest(range((lo >> bits)::BIGINT, ((hi - 1) >> bits)::BIGINT + 1)) AS cell
     FROM sized
 ),
+hosted AS MATERIALIZED (
+    SELECT DISTINCT (capture, space, bits, cell, unnest(range((ts_enter_ns >> 20)::BIGINT, (ts_exit_ns >> 20)::BIGINT + 1))::UBIGINT)
+    FROM homes WHERE bits > 18
+),
 spots AS (
     FROM homes
     UNION ALL
     -- and those of smaller ranges, where there are larger ones
     SELECT * FROM (
         SELECT part, false, capture, space, tid, ts_enter_ns, ts_exit_ns, larger.bits, unnest(range((lo >> larger.bits)::BIGINT, ((hi - 1) >> larger.bits)::BIGINT + 1)) AS cell
-        FROM sized, (VALUES (30), (63)) AS larger(bits)
+        FROM sized, (VALUES (26), (63)) AS larger(bits)
         WHERE sized.bits < larger.bits
     ) AS guests
-    WHERE (capture, space, bits, cell) IN (SELECT (capture, space, bits, cell) FROM homes WHERE bits > 21)
+    WHERE (capture, space, bits, cell, ts_enter_ns >> 20) IN (FROM hosted) OR (capture, space, bits, cell, ts_exit_ns >> 20) IN (FROM hosted)
+        OR (ts_exit_ns >> 20) - (ts_enter_ns >> 20) > 1
 ),
--- in order of entry: how many began while it was under way
+-- in order of entry, those that met another in time
 lined AS MATERIALIZED (
     SELECT
-        part, own, capture, space, bits, cell, row_number() OVER within_cell AS place,
-        count(*) OVER (within_cell RANGE BETWEEN CURRENT ROW AND ts_exit_ns - ts_enter_ns FOLLOWING) - 1 AS more,
-        (count_if(own) OVER (within_cell ROWS UNBOUNDED PRECEDING))::BIGINT AS own_place,
-        (count_if(own) OVER (within_cell RANGE BETWEEN CURRENT ROW AND ts_exit_ns - ts_enter_ns FOLLOWING))::BIGINT AS own_more
-    FROM spots
+        *, row_number() OVER within_cell AS place, (count_if(own) OVER (within_cell ROWS UNBOUNDED PRECEDING))::BIGINT AS own_place
+    FROM (
+        FROM spots
+        WINDOW within_cell AS (PARTITION BY capture, space, bits, cell ORDER BY ts_enter_ns)
+        QUALIFY ts_enter_ns < max(ts_exit_ns) OVER (within_cell ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+            OR ts_exit_ns > lead(ts_enter_ns) OVER within_cell
+    )
     WINDOW within_cell AS (PARTITION BY capture, space, bits, cell ORDER BY ts_enter_ns)
+),
+-- and the last that began while it was under way: all between began within it too
+spanned AS (
+    SELECT one.*, last.place AS last_place, last.own_place AS last_own_place
+    FROM lined AS one
+    ASOF JOIN (SELECT capture, space, bits, cell, ts_enter_ns, place, own_place FROM lined) AS last
+        ON one.capture = last.capture AND one.space = last.space AND one.bits = last.bits AND one.cell = last.cell AND one.ts_exit_ns >= last.ts_enter_ns
 ),
 meetings AS (
     SELECT one.part AS one, two.part AS two
-    FROM (SELECT *, unnest(range(place + 1, place + more + 1)) AS next FROM lined WHERE own AND more > 0) AS one
+    FROM (SELECT *, unnest(range(place + 1, last_place + 1)) AS next FROM spanned WHERE own AND last_place > place) AS one
     JOIN lined AS two ON one.capture = two.capture AND one.space = two.space AND one.bits = two.bits AND one.cell = two.cell AND one.next = two.place
     UNION
     SELECT one.part, two.part
-    FROM (SELECT *, unnest(range(own_place + 1, own_place + own_more + 1)) AS next FROM lined WHERE NOT own AND own_more > 0) AS one
-    JOIN lined AS two ON one.capture = two.capture AND one.space = two.space AND one.bits = two.bits AND one.cell = two.cell AND one.next = two.own_place
-    WHERE two.own
+    FROM (SELECT *, unnest(range(own_place + 1, last_own_place + 1)) AS next FROM spanned WHERE NOT own AND last_own_place > own_place) AS one
+    JOIN lined AS two ON one.capture = two.capture AND one.space = two.space AND one.bits = two.bits AND one.cell = two.cell AND one.next = two.own_place AND two.own
 ),
 pairs AS MATERIALIZED (
     SELECT
@@ -236,7 +264,9 @@ mapped AS MATERIALIZED (
     QUALIFY row_number() OVER (PARTITION BY calls.capture, ts_enter_ns, calls.tid ORDER BY timeline.start, timeline.from_ns) = 1
 ),
 -- file systems whose files are mapped as themselves; overlays and devices map another
-straight AS (SELECT DISTINCT capture, dev FROM mapped WHERE dev = fd_dev AND inode = fd_inode),
+straight AS (
+    SELECT DISTINCT capture, dev FROM mapped WHERE dev = fd_dev AND inode = fd_inode
+),
 swapped AS (
     SELECT mapped.*
     FROM mapped
