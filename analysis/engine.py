@@ -180,6 +180,7 @@ class Engine:
                 sql = f"CREATE VIEW {quote(view.name)} AS {view.sql}"
             else:
                 sql = _stored_from(view.sql, {}) if _TIMELINE.search(view.sql) else view.sql
+                sql = sql.replace("opened_captures", self._captures_sql())
             self.execute(sql)
             self._describe(view)
 
@@ -218,6 +219,20 @@ class Engine:
                 parts.append(f"SELECT {_expressions(table, present)}, {origin} FROM {source}")
         nothing = f"SELECT {_expressions(table, frozenset())}, NULL::VARCHAR AS capture, NULL::VARCHAR AS host"
         return " UNION ALL ".join(parts) or f"{nothing} WHERE false"
+
+    def _captures_sql(self) -> str:
+        """What the manifests say, a row a capture."""
+        rows = [
+            f"({_text(label)}, {_text(capture.manifest.host)}, {capture.manifest.clock.started_ns}, "
+            f"{capture.covered_to_ns}, {'NULL' if (most := capture.manifest.max_map_count) is None else most})"
+            for label, capture in self.captures.items()
+        ]
+        types = ("VARCHAR", "VARCHAR", "UBIGINT", "UBIGINT", "BIGINT")
+        names = ("capture", "host", "from_ns", "to_ns", "max_map_count")
+        typed = ", ".join(f"{name}::{type} AS {name}" for name, type in zip(names, types, strict=True))
+        values = ", ".join(rows) or "(NULL, NULL, NULL, NULL, NULL)"
+        filtered = "" if rows else " WHERE false"
+        return f"(SELECT {typed} FROM (VALUES {values}) AS opened({', '.join(names)}){filtered})"
 
     def query(self, sql: str | duckdb.Statement, what: str = "running the query") -> Rows:
         """Run one query of ours, or one statement that `statements` let through.

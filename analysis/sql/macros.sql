@@ -15,3 +15,5 @@ CREATE MACRO thread_text(comm, pid, tid) AS coalesce(comm || ' ', '') || '(pid '
 -- bytes up to the next page, and down
 CREATE MACRO page_up(bytes) AS (bytes + 4095) & ~4095::UBIGINT;
 CREATE MACRO page_down(bytes) AS bytes & ~4095::UBIGINT;
+-- an address or size that a caller made up, so that sums of two stay in range; no address is as high
+CREATE MACRO sane(bytes) AS least(bytes, 1::UBIGINT << 57);

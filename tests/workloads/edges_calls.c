@@ -12,6 +12,8 @@
  */
 #include "workload.h"
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/wait.h>
@@ -170,44 +172,84 @@ static void harm(void)
 	CHECK(ftruncate(two, 64 * PAGE) == 0);
 }
 
-/* Races: pairs of threads whose calls meet again and again; each round on pages of its own. */
-enum { ROUNDS = 151 };
+/*
+ * Races: two threads whose calls meet again and again, each round on pages of its own, until they were under way at
+ * once, as far as the clock can tell, in so many rounds. A line "STEP" for each of these, "all-STEP" for all rounds.
+ */
+enum { ROUNDS = 307, MET = 13, WIDE = 256 };
 static pthread_barrier_t round_begins, round_ends;
+static atomic_int over;
+static atomic_ullong go;
 static char *rounds[ROUNDS];
 static void (*theirs)(int);
-static volatile int passing;
+static unsigned long long their_begin, their_end;
+
+/* On a CPU of its own, before all others: on a busy machine two threads would hardly ever run at once. */
+static void hurry(int cpu)
+{
+	cpu_set_t cpus;
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	struct sched_param first = {.sched_priority = 1};
+	CHECK(sched_setaffinity(0, sizeof cpus, &cpus) == 0 && sched_setscheduler(0, SCHED_FIFO, &first) == 0);
+}
+
+/* Woken threads go on at an agreed time, soon: a barrier alone would let one go far ahead. */
+static void start_together(void)
+{
+	pthread_barrier_wait(&round_begins);
+	while (now_ns() < go)
+		;
+}
 
 static void *opponent(void *unused)
 {
 	helper = syscall(SYS_gettid);
-	for (int i = 0; i < ROUNDS; i++) {
-		pthread_barrier_wait(&round_begins);
+	hurry(1);
+	for (int i = 0;; i++) {
+		start_together();
+		if (over)
+			return unused;
+		their_begin = now_ns();
 		theirs(i);
+		their_end = now_ns();
 		pthread_barrier_wait(&round_ends);
 	}
-	return unused;
 }
 
-/* The calls are of many pages that are there, so that they last, and meet. */
-enum { WIDE = 512 };
-
-static void race(const char *name, void (*mine)(int), void (*other)(int), int populated)
+static void race(const char *name, void (*mine)(int), void (*other)(int))
 {
 	pthread_t thread;
+	char all_name[64];
 	char *all = room((unsigned long)ROUNDS * (WIDE + 1));
-	for (int i = 0; i < ROUNDS; i++)
-		rounds[i] = all + (unsigned long)i * (WIDE + 1) * PAGE;
+	int met = 0;
 	theirs = other;
+	over = 0;
 	CHECK(pthread_create(&thread, NULL, opponent, NULL) == 0);
-	for (int i = 0; i < ROUNDS; i++) {
-		map(rounds[i], WIDE, RW, ANONYMOUS | MAP_FIXED | (populated ? MAP_POPULATE : 0), -1, 0);
-		pthread_barrier_wait(&round_begins);
+	for (int i = 0;; i++) {
+		over = i == ROUNDS || met == MET;
+		if (!over) {
+			rounds[i] = all + (unsigned long)i * (WIDE + 1) * PAGE;
+			/* pages that are there: the calls take longer */
+			map(rounds[i], WIDE, RW, ANONYMOUS | MAP_FIXED | MAP_POPULATE, -1, 0);
+		}
+		go = now_ns() + 200000;
+		start_together();
+		if (over)
+			break;
+		unsigned long long begin = now_ns();
 		mine(i);
+		unsigned long long end = now_ns();
 		pthread_barrier_wait(&round_ends);
+		if (begin < their_end && their_begin < end) {
+			told(name, helper, rounds[i], WIDE);
+			met++;
+		}
 		munmap(rounds[i], WIDE * PAGE);
 	}
 	CHECK(pthread_join(thread, NULL) == 0);
-	told(name, helper, all, (unsigned long)ROUNDS * (WIDE + 1));
+	snprintf(all_name, sizeof all_name, "all-%s", name);
+	told(all_name, helper, all, (unsigned long)ROUNDS * (WIDE + 1));
 }
 
 static void unmaps(int i)
@@ -246,11 +288,13 @@ static void drops(int i)
 }
 
 /* An fd that is replaced again and again while it is mapped. */
-static volatile int replaced = -1, over;
+static volatile int replaced = -1;
 
 static void *replaces(void *unused)
 {
 	helper = syscall(SYS_gettid);
+	hurry(1);
+	pthread_barrier_wait(&round_begins);
 	while (!over) {
 		dup2(one, replaced);
 		dup2(two, replaced);
@@ -262,9 +306,11 @@ static void replace_fds(void)
 {
 	pthread_t thread;
 	replaced = dup(one);
+	over = 0;
 	CHECK(pthread_create(&thread, NULL, replaces, NULL) == 0);
+	pthread_barrier_wait(&round_begins);
 	char *at = room(2);
-	for (int i = 0; i < 20000; i++)
+	for (int i = 0; i < 5003; i++)
 		map(at, 1, PROT_READ, MAP_SHARED | MAP_FIXED, replaced, 0);
 	over = 1;
 	CHECK(pthread_join(thread, NULL) == 0);
@@ -302,7 +348,7 @@ static void fail_halfway(void)
 	settle();
 
 	at = map(NULL, 7, RW, ANONYMOUS, -1, 0);
-	int refusing = open("/proc/self/environ", O_RDONLY); /* has no mmap: that is found first */
+	int refusing = open("/proc/self/environ", O_RDONLY); /* has no mmap: that is found before anything is unmapped */
 	CHECK(mmap(at + 2 * PAGE, 2 * PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, refusing, 0) == MAP_FAILED);
 	told("refused-early", 0, at + 2 * PAGE, 2);
 	settle();
@@ -372,15 +418,18 @@ int main(int argc, char **argv)
 	clobber();
 	overlay();
 	harm();
-	race("unmap-protect", unmaps, reads_only, 1);
-	race("protect-protect", reads_only, forbids, 1);
-	race("unmap-map", unmaps, maps_over, 1);
-	race("drop-map", drops, maps_over, 1);
-	race("same-protect", reads_only, reads_only, 1);
-	race("unmap-unmap", unmaps, unmaps, 1);
-	race("drop-drop", drops, drops, 1);
-	race("apart", forbids_low, forbids_high, 1);
+	hurry(0);
+	race("unmap-protect", unmaps, reads_only);
+	race("protect-protect", reads_only, forbids);
+	race("unmap-map", unmaps, maps_over);
+	race("drop-map", drops, maps_over);
+	race("same-protect", reads_only, reads_only);
+	race("unmap-unmap", unmaps, unmaps);
+	race("drop-drop", drops, drops);
+	race("apart", forbids_low, forbids_high);
 	replace_fds();
+	struct sched_param normal = {0};
+	CHECK(sched_setscheduler(0, SCHED_OTHER, &normal) == 0);
 	fail_halfway();
 	reach_the_limit();
 	return 0;

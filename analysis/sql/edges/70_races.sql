@@ -12,12 +12,12 @@ WITH
 -- those whose range is large, or not in the arguments, are held against all others
 wanted AS (
     SELECT
-        capture, host, mm, pid, tid, ts_enter_ns, ts_exit_ns, syscall, errno, addr, page_up(addr + size) AS past, prot, pkey, flags, fd_inode,
-        offset_bytes, pgoff, new_size, ret, op,
+        capture, host, mm, pid, tid, ts_enter_ns, ts_exit_ns, syscall, errno, sane(addr) AS addr, page_up(sane(addr) + sane(size)) AS past, sane(size) AS size, prot, pkey, flags, fd_inode,
+        offset_bytes, pgoff, sane(new_size) AS new_size, ret, op,
         ts_enter_ns >> 20 AS slice, ts_exit_ns >> 20 AS last_slice,
-        syscall IN ('mremap', 'brk', 'shmat', 'shmdt') OR size > 1 << 18 AS wide,
-        if(syscall IN ('mmap', 'old_mmap'), ret, addr) AS low,
-        if(wide, 0, low >> 18)::UBIGINT AS cell, if(wide, 0, (low + size - 1) >> 18)::UBIGINT AS last_cell
+        syscall IN ('mremap', 'brk', 'shmat', 'shmdt') OR syscalls.size > 1 << 18 AS wide,
+        if(syscall IN ('mmap', 'old_mmap'), try_cast(ret AS UBIGINT), sane(syscalls.addr)) AS low,
+        if(wide, 0, low >> 18)::UBIGINT AS cell, if(wide, 0, (low + greatest(sane(syscalls.size), 1) - 1) >> 18)::UBIGINT AS last_cell
     FROM syscalls
     WHERE (syscall IN ('mmap', 'munmap', 'mprotect', 'pkey_mprotect', 'mremap', 'remap_file_pages', 'old_mmap', 'brk', 'shmat', 'shmdt')
             OR (syscall = 'madvise' AND op IN (4, 8, 9, 24))) -- DONTNEED, FREE, REMOVE, DONTNEED_LOCKED
@@ -74,7 +74,7 @@ ranges AS (
     UNION ALL
     SELECT id, 'drop', page_down(addr), past FROM calls WHERE syscall = 'madvise'
     UNION ALL
-    SELECT id, if(flags & 16 <> 0 AND flags & 1048576 = 0, 'give', 'choose'), try_cast(ret AS UBIGINT), page_up(try_cast(ret AS UBIGINT) + (past - addr))
+    SELECT id, if(flags & 16 <> 0 AND flags & 1048576 = 0, 'give', 'choose'), try_cast(ret AS UBIGINT), try_cast(ret AS UBIGINT) + page_up(size)
     FROM calls WHERE syscall IN ('mmap', 'old_mmap')
     UNION ALL
     SELECT id, 'permute', page_down(addr), page_down(past) FROM calls WHERE syscall = 'remap_file_pages'

@@ -9,8 +9,8 @@
 WITH
 failed AS MATERIALIZED (
     SELECT
-        calls.capture, calls.host, space, calls.pid, tid, comm, stack_id, syscall, ts_enter_ns, ts_exit_ns, error, page_down(addr) AS low,
-        page_up(addr + size) AS high, new_addr, new_size, row_number() OVER () AS failure
+        calls.capture, calls.host, space, calls.pid, tid, comm, stack_id, syscall, ts_enter_ns, ts_exit_ns, error, page_down(sane(addr)) AS low,
+        page_up(sane(addr) + sane(size)) AS high, sane(new_addr) AS new_addr, sane(new_size) AS new_size, row_number() OVER () AS failure
     FROM syscalls AS calls
     JOIN uses ON calls.capture = uses.capture AND calls.pid = uses.pid AND ts_enter_ns >= uses.from_ns AND (uses.to_ns IS NULL OR ts_enter_ns < uses.to_ns)
     LEFT JOIN error_names USING (errno)
