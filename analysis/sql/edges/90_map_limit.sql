@@ -32,7 +32,8 @@ standing AS MATERIALIZED (
 ),
 counted AS (
     SELECT
-        failure, count_if(NOT like_neighbour) AS vmas, count(*) AS vmas_at_most, any_value(reason) AS reason,
+        failure, count_if(NOT like_neighbour) AS vmas, count(*) AS vmas_at_most, count_if(certainty = 'possible') AS possible,
+        any_value(reason) AS reason, any_value(reason) FILTER (start < high AND "end" > low) AS range_reason,
         sum(greatest(least("end", high)::BIGINT - greatest(start, low)::BIGINT, 0)) AS mapped_bytes
     FROM standing
     GROUP BY failure
@@ -49,7 +50,7 @@ makers AS (
 ),
 judged AS (
     SELECT
-        probes.*, coalesce(vmas, 0) AS vmas, coalesce(vmas_at_most, 0) AS vmas_at_most, reason, max_map_count, makers,
+        probes.*, coalesce(vmas, 0) AS vmas, coalesce(vmas_at_most, 0) AS vmas_at_most, possible, reason, range_reason, max_map_count, makers,
         CASE
             WHEN syscall NOT IN ('mmap', 'old_mmap', 'mremap', 'brk', 'shmat', 'munmap') AND size > 0 AND mapped_bytes < high - low THEN 'hole'
             -- some calls need room for as many more
@@ -93,10 +94,11 @@ SELECT
         END AS sentence
 FROM (
     SELECT *, CASE
-            WHEN reason IS NOT NULL THEN reason
+            WHEN likely = 'hole' THEN if(vmas_at_most = 0, 'what was mapped is not known', range_reason)
+            WHEN vmas_at_most - possible < max_map_count - 4 AND likely = 'limit' THEN reason
             -- without write access nothing is accounted: splitting is all that can be refused
             WHEN likely = 'limit' AND vmas < max_map_count - 4 AND NOT (syscall = 'munmap' OR (syscall = 'mprotect' AND prot & 2 = 0)) THEN 'neighbours of the same kind can be one VMA'
-            WHEN likely NOT IN ('limit', 'hole') THEN 'no event tells which limit refused it'
+            WHEN likely <> 'limit' THEN 'no event tells which limit refused it'
         END AS doubt
     FROM firsts
     JOIN totals USING (capture, space, tid, syscall, likely)
