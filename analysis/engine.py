@@ -176,7 +176,6 @@ class Engine:
 
     def _create_views(self) -> None:
         self._run(resources.files("analysis").joinpath("sql", "macros.sql").read_text())
-        self._run(self._limits_sql())
         if self._whole:
             for view in views().values():
                 self._create(view)
@@ -198,19 +197,12 @@ class Engine:
             sql = f"CREATE VIEW {quote(view.name)} AS {view.sql}"
         elif _TIMELINE.search(sql):
             sql = _stored_from(sql, self._timeline or {})
+        else:
+            sql = sql.replace("opened_captures", self._captures_sql())
         self._defined.add(view.name)
         self._run(sql.replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1))
         if self._whole:
             self._run("; ".join(_comments(view)))
-
-    def _limits_sql(self) -> str:
-        """A macro: vm.max_map_count where a capture was recorded, null where that is not known."""
-        limits = {
-            label: "NULL" if capture.manifest.max_map_count is None else str(int(capture.manifest.max_map_count))
-            for label, capture in self.captures.items()
-        }
-        cases = "".join(f" WHEN {_text(label)} THEN {limit}" for label, limit in limits.items())
-        return f"CREATE MACRO limit_vmas(label) AS (CASE label{cases or ' WHEN NULL THEN NULL'} END)::BIGINT"
 
     def need_timeline(self) -> None:
         """Fill the views over the timeline; address spaces not rebuilt yet are rebuilt."""
@@ -242,6 +234,20 @@ class Engine:
                 parts.append(f"SELECT {_expressions(table, present)}, {origin} FROM {source}")
         nothing = f"SELECT {_expressions(table, frozenset())}, NULL::VARCHAR AS capture, NULL::VARCHAR AS host"
         return " UNION ALL ".join(parts) or f"{nothing} WHERE false"
+
+    def _captures_sql(self) -> str:
+        """What the manifests say, a row a capture."""
+        rows = [
+            f"({_text(label)}, {_text(capture.manifest.host)}, {capture.manifest.clock.started_ns}, "
+            f"{capture.covered_to_ns}, {'NULL' if (most := capture.manifest.max_map_count) is None else most})"
+            for label, capture in self.captures.items()
+        ]
+        types = ("VARCHAR", "VARCHAR", "UBIGINT", "UBIGINT", "BIGINT")
+        names = ("capture", "host", "from_ns", "to_ns", "max_map_count")
+        typed = ", ".join(f"{name}::{type} AS {name}" for name, type in zip(names, types, strict=True))
+        values = ", ".join(rows) or "(NULL, NULL, NULL, NULL, NULL)"
+        filtered = "" if rows else " WHERE false"
+        return f"(SELECT {typed} FROM (VALUES {values}) AS opened({', '.join(names)}){filtered})"
 
     def query(self, sql: str | duckdb.Statement, what: str = "running the query") -> Rows:
         """Run one query of ours, or one statement that `statements` let through.

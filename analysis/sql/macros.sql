@@ -18,3 +18,5 @@ CREATE MACRO page_down(bytes) AS bytes & ~4095::UBIGINT;
 -- whether equal offsets of equal inodes are equal pages: not of what drivers and anon_inode: files make of them
 CREATE MACRO has_pages(path) AS NOT starts_with(path, 'anon_inode:')
     AND (NOT starts_with(path, '/dev/') OR regexp_matches(path, '^/dev/(shm/|hugepages/|zero \(deleted\)$)'));
+-- an address or size that a caller made up, so that sums of two stay in range; no address is as high
+CREATE MACRO sane(bytes) AS least(bytes, 1::UBIGINT << 57);

@@ -199,7 +199,7 @@ meanwhile AS (
 ),
 told AS (
     SELECT
-        calls.*, first, bad.at AS bad_at, bad, counted.vmas, counted.vmas_at_most, limit_vmas(calls.capture) AS most, flagged.trait, flagged.spot AS flagged_at,
+        calls.*, first, bad.at AS bad_at, bad, counted.vmas, counted.vmas_at_most, (SELECT max_map_count FROM captures WHERE captures.capture = calls.capture) AS most, flagged.trait, flagged.spot AS flagged_at,
         CASE
             WHEN argument IS NOT NULL THEN argument
             WHEN errno = 75 THEN 'beyond the largest file'
