@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.captures import START_NS, build_capture
-from tests.support.commands import analyze_rows
+from tests.support.commands import analyze, analyze_rows
 from tests.support.oracle import CLONE_VM, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, PAGE, Kernel, Page, Thread
 
 DATA = Page("rw-s", 77, 0, b"/data/store.db")
@@ -304,6 +304,20 @@ def test_shared_leaves_out_what_is_only_read_unless_asked(tmp_path: Path, kernel
     assert [row["pid"] for row in analyze_rows("shared", capture, "--pid", first.pid)] == [first.pid, second.pid]
     [row, _] = analyze_rows("shared", capture, "--file", "store.db")
     assert (row["others"], row["shared_bytes"], row["written_ns"]) == (1, 5 * PAGE, None)
+
+
+def test_the_table_of_what_is_shared(tmp_path: Path, kernel: Kernel) -> None:
+    """Fits a narrow terminal up to the path, and does nothing to it."""
+    first, second = kernel.start(), kernel.start()
+    for thread in (first, second):
+        put(kernel, thread, 0x500, 5, Page("rw-s", 79, 1, b"/tmp/\x1b[2Jx"))
+    table = analyze("shared", build_capture(tmp_path / "capture", kernel.rows)).stdout
+    header, *rows = table.splitlines()
+    names = ["pid", "comm", "perms", "offsets", "shared_bytes", "from_ns", "to_ns", "how", "path"]
+    assert header.split() == names and header.index("path") < 80
+    assert [row.split()[0] for row in rows] == [str(first.pid), str(second.pid)]
+    assert "1000-6000" in rows[0] and "20 KiB" in rows[0]
+    assert "\x1b" not in table and "/tmp/\\x1b[2Jx" in rows[0]
 
 
 # -- written code ------------------------------------------------------------------------------
