@@ -140,10 +140,11 @@ doubtful AS (
 ),
 told AS (
     SELECT
-        made.*, worst.* EXCLUDE (region), orders.* EXCLUDE (region), vmas, vmas_at_most, (SELECT max_map_count FROM captures WHERE captures.capture = made.capture) AS most, coalesce(doubtful.reason, orders.reason) AS doubt,
+        made.*, worst.* EXCLUDE (region), orders.* EXCLUDE (region), vmas, vmas_at_most, max_map_count AS most, coalesce(doubtful.reason, orders.reason) AS doubt,
         if(region IN (FROM restored), last_ns - first_ns, NULL) AS restored_after_ns
     FROM made JOIN worst USING (region) JOIN orders USING (region)
-    LEFT JOIN counted USING (capture, space)
+    LEFT JOIN captures ON captures.capture = made.capture
+    LEFT JOIN counted ON counted.capture = made.capture AND counted.space = made.space
     LEFT JOIN doubtful USING (region)
 )
 SELECT

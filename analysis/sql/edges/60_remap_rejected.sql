@@ -199,7 +199,7 @@ meanwhile AS (
 ),
 told AS (
     SELECT
-        calls.*, first, bad.at AS bad_at, bad, counted.vmas, counted.vmas_at_most, (SELECT max_map_count FROM captures WHERE captures.capture = calls.capture) AS most, flagged.trait, flagged.spot AS flagged_at,
+        calls.*, first, bad.at AS bad_at, bad, counted.vmas, counted.vmas_at_most, max_map_count AS most, flagged.trait, flagged.spot AS flagged_at,
         CASE
             WHEN argument IS NOT NULL THEN argument
             WHEN errno = 75 THEN 'beyond the largest file'
@@ -232,6 +232,7 @@ told AS (
             WHEN bad IS NOT NULL AND first.perms[2] <> 'w' AND first.perms[4] = 's' THEN 'the file can have been opened for reading only, which is refused too'
         END AS doubt
     FROM calls
+    LEFT JOIN captures ON captures.capture = calls.capture
     LEFT JOIN states USING (id)
     LEFT JOIN flagged USING (id)
     LEFT JOIN doubtful USING (id)
