@@ -256,7 +256,13 @@ def _refused(limit: int, vmas: int, **call: Any) -> dict[str, Any]:
         (23, {"syscall": "mmap", "page": 0, "pages": 1, "flags": PRIVATE, "prot": 3}, "limit", "high", "certain"),
         (23, {"syscall": "mprotect", "page": 0x102, "pages": 1, "prot": 1}, "limit", "high", "certain"),
         (23, {"syscall": "mprotect", "page": 0x10F, "pages": 2, "prot": 1}, "hole", "info", "certain"),
-        (101, {"syscall": "mmap", "page": 0, "pages": 1 << 30, "flags": PRIVATE, "prot": 3}, "size", "info", "possible"),
+        (
+            101,
+            {"syscall": "mmap", "page": 0, "pages": 1 << 30, "flags": PRIVATE, "prot": 3},
+            "size",
+            "info",
+            "possible",
+        ),
         (101, {"syscall": "mlock", "page": 0x100, "pages": 2}, "locked memory", "info", "possible"),
     ],
 )
