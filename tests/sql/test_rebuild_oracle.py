@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +23,7 @@ from analysis.capture import open_captures
 from analysis.engine import Engine
 from analysis.rebuild import Rebuild
 from tests.support.captures import build_capture
-from tests.support.oracle import CLONE_VM, HEAP, Kernel, Page, Thread
+from tests.support.oracle import CLONE_VM, HEAP, PAGE, Kernel, Page, Thread
 
 FIXED, DONTUNMAP, MAYMOVE = 2, 4, 1
 MAP_FIXED = 16
@@ -230,3 +231,24 @@ def test_what_was_lost_makes_no_certain_answer_wrong(stream: list[Step], slice_w
     play(kernel, stream, overlapping)
     kernel.forget()
     judge(kernel, slice_writes)
+
+
+@pytest.mark.parametrize("free", [False, True])
+def test_a_place_that_was_free_can_have_been_taken_again(free: bool) -> None:
+    """A munmap of one thread, and, while it runs, an mmap of another that the kernel places in its range."""
+    kernel = Kernel()
+    one = kernel.start()
+    other = kernel.thread(one)
+    if free:  # what the munmap takes is what the mmap has just placed
+        kernel.mmap(other, ARENA + 1, 2, KINDS[0], 2)
+        kernel.now_ns += 5
+        kernel.munmap(one, ARENA, 4, early=50, late=5)
+    else:
+        kernel.mmap(one, ARENA, 4, KINDS[1], 2)
+        kernel.now_ns += 100
+        kernel.munmap(one, ARENA, 4, late=100)
+        kernel.mmap(other, ARENA + 1, 2, KINDS[0], 2)
+    found = rebuild(kernel, 1000)
+    [there] = [each for each in found["rectangles"] if each["start"] == (ARENA + 1) * PAGE]
+    assert there["certainty"] == ("possible" if free else "certain")
+    assert not compare(kernel, found)[0]

@@ -1,6 +1,6 @@
 -- Which removals overlapped another thread's change of the same pages, and can it be told which came first?
--- What the kernel placed itself was free, so it came after what was there was taken. A change of protection needs
--- its pages, so it came before they were taken, which the removal's return says anyway.
+-- What the kernel placed itself was free, so it came after what was there was taken; if nothing was there, see 81_doubts.
+-- A change of protection needs its pages, so it came before they were taken, which the removal's return says anyway.
 CREATE TABLE races (
     -- number of the removal
     id,
@@ -17,7 +17,11 @@ CREATE TABLE races (
     -- first page past them [pages]
     hi,
     -- what the other was
-    other
+    other,
+    -- thread of the removal
+    tid,
+    -- entry of the removal [ns, CLOCK_MONOTONIC]
+    enter_ns
 ) AS
 WITH
 many AS (
@@ -77,36 +81,40 @@ either_way AS (
     UNION
     SELECT other_id, id FROM met WHERE other_id IS NOT NULL
 )
-SELECT
-    id, CASE WHEN place = 'chosen' THEN 'before' ELSE 'unknown' END, other_ns, NULL, coalesce(copy, space),
-    greatest(take_lo, from_page), least(take_hi, to_page), met.cause
-FROM met JOIN removals USING (id)
-WHERE place IN ('chosen', 'given', 'copied') AND take_lo < to_page AND take_hi > from_page
-UNION ALL
-SELECT
-    id, CASE WHEN place = 'kept' THEN 'before' ELSE 'unknown' END, other_ns, NULL, coalesce(copy, space),
-    greatest(put_lo, from_page), least(put_hi, to_page), met.cause
-FROM met JOIN removals USING (id)
-WHERE place IN ('kept', 'given', 'copied') AND put_lo < to_page AND put_hi > from_page
-UNION ALL
--- what was put where a move came from can be what was moved; so can a protection, where the pages stay
-SELECT id, 'unknown', other_ns, NULL, space, put_lo, put_hi, met.cause
-FROM met JOIN removals USING (id)
-WHERE source IS NOT NULL AND (place = 'given' OR (place = 'kept' AND take_lo IS NULL))
-    AND source < to_page AND source + (put_hi - put_lo) > from_page
-UNION ALL
-SELECT mover.id, 'unknown', NULL, other.id, mover.space, mover.put_lo, mover.put_hi, 'mremap'
-FROM either_way JOIN removals AS mover USING (id) JOIN (SELECT id AS other_id, * FROM removals) AS other USING (other_id)
-WHERE mover.source < other.put_hi AND mover.source + (mover.put_hi - mover.put_lo) > other.put_lo
-UNION ALL
--- taken, then given to an mremap; with MREMAP_FIXED that is not known
-SELECT
-    taker.id, CASE WHEN mover.flags & 2 = 0 THEN 'before' ELSE 'unknown' END, NULL, mover.id, taker.space,
-    greatest(taker.take_lo, mover.put_lo), least(taker.take_hi, mover.put_hi), 'mremap'
-FROM either_way JOIN removals AS taker USING (id) JOIN (SELECT id AS other_id, * FROM removals) AS mover USING (other_id)
-WHERE taker.take_lo < mover.put_hi AND taker.take_hi > mover.put_lo
-UNION ALL
--- moved away, then taken: moving needs the pages
-SELECT mover.id, 'before', NULL, taker.id, mover.space, NULL, NULL, 'munmap'
-FROM either_way JOIN removals AS mover USING (id) JOIN (SELECT id AS other_id, * FROM removals) AS taker USING (other_id)
-WHERE mover.source IS NOT NULL AND taker.source IS NULL AND mover.take_lo < taker.take_hi AND mover.take_hi > taker.take_lo;
+SELECT found.*, removals.tid, removals.enter_ns
+FROM (
+    SELECT
+        id, CASE WHEN place = 'chosen' THEN 'before' ELSE 'unknown' END, other_ns, NULL, coalesce(copy, space),
+        greatest(take_lo, from_page), least(take_hi, to_page), met.cause
+    FROM met JOIN removals USING (id)
+    WHERE place IN ('chosen', 'given', 'copied') AND take_lo < to_page AND take_hi > from_page
+    UNION ALL
+    SELECT
+        id, CASE WHEN place = 'kept' THEN 'before' ELSE 'unknown' END, other_ns, NULL, coalesce(copy, space),
+        greatest(put_lo, from_page), least(put_hi, to_page), met.cause
+    FROM met JOIN removals USING (id)
+    WHERE place IN ('kept', 'given', 'copied') AND put_lo < to_page AND put_hi > from_page
+    UNION ALL
+    -- what was put where a move came from can be what was moved; so can a protection, where the pages stay
+    SELECT id, 'unknown', other_ns, NULL, space, put_lo, put_hi, met.cause
+    FROM met JOIN removals USING (id)
+    WHERE source IS NOT NULL AND (place = 'given' OR (place = 'kept' AND take_lo IS NULL))
+        AND source < to_page AND source + (put_hi - put_lo) > from_page
+    UNION ALL
+    SELECT mover.id, 'unknown', NULL, other.id, mover.space, mover.put_lo, mover.put_hi, 'mremap'
+    FROM either_way JOIN removals AS mover USING (id) JOIN (SELECT id AS other_id, * FROM removals) AS other USING (other_id)
+    WHERE mover.source < other.put_hi AND mover.source + (mover.put_hi - mover.put_lo) > other.put_lo
+    UNION ALL
+    -- taken, then given to an mremap; with MREMAP_FIXED that is not known
+    SELECT
+        taker.id, CASE WHEN mover.flags & 2 = 0 THEN 'before' ELSE 'unknown' END, NULL, mover.id, taker.space,
+        greatest(taker.take_lo, mover.put_lo), least(taker.take_hi, mover.put_hi), 'mremap'
+    FROM either_way JOIN removals AS taker USING (id) JOIN (SELECT id AS other_id, * FROM removals) AS mover USING (other_id)
+    WHERE taker.take_lo < mover.put_hi AND taker.take_hi > mover.put_lo
+    UNION ALL
+    -- moved away, then taken: moving needs the pages
+    SELECT mover.id, 'before', NULL, taker.id, mover.space, NULL, NULL, 'munmap'
+    FROM either_way JOIN removals AS mover USING (id) JOIN (SELECT id AS other_id, * FROM removals) AS taker USING (other_id)
+    WHERE mover.source IS NOT NULL AND taker.source IS NULL AND mover.take_lo < taker.take_hi AND mover.take_hi > taker.take_lo
+) AS found(id, verdict, other_ns, other_id, space, lo, hi, other)
+JOIN removals USING (id);
