@@ -19,7 +19,7 @@ __all__ = ["gather", "hidden", "kinds", "sentences", "shown"]
 _PREFIX = "edge_"
 _SEVERITIES = [str(each) for each in Severity]
 _ALIKE = 10  # findings of one kind in one address space that are written out
-_WIDTH = 100
+_WIDTH = 80
 
 
 @cache
@@ -75,18 +75,15 @@ def sentences(engine: Engine, found: Sequence[dict[str, Any]], style: Style) -> 
         clock = engine.captures[row["capture"]].manifest.clock
         head = [row["severity"], row["kind"], relative(row["ts_ns"], clock)]
         head += [row["capture"]] if several else []
-        if row["expected"]:
-            head.append(f"normal: {row['expected']}")
-        if row["certainty"] != "certain":
-            head.append(f"{row['certainty']}: {row['reason']}")
         yield inert("  ".join(head)) + "\n"
-        # a path is one word, however long
-        yield from (
-            f"  {line}\n"
-            for line in textwrap.wrap(
-                inert(row["sentence"]), (style.width or _WIDTH) - 2, break_long_words=False, break_on_hyphens=False
+        doubt = [f"{row['certainty']}: {row['reason']}"] if row["certainty"] != "certain" else []
+        normal = [f"normal: {row['expected']}"] if row["expected"] else []
+        for text in (row["sentence"], *doubt, *normal):
+            # a path is one word, however long
+            wrapped = textwrap.wrap(
+                inert(text), (style.width or _WIDTH) - 2, break_long_words=False, break_on_hyphens=False
             )
-        )
+            yield from (f"  {line}\n" for line in wrapped)
         yield "\n"
     for (_, kind, space), count in alike.items():
         if count > _ALIKE:

@@ -23,6 +23,7 @@ ALWAYS = 18446744073709551615
 """Past every time: what null in a column `to_ns` stands for."""
 
 _ADDRESS = re.compile(r"(?:0x)?([0-9a-f]{1,16})", re.ASCII | re.IGNORECASE)
+_USER_END = 1 << 47
 _FILE = re.compile(r"([0-9a-f]+):([0-9a-f]+):(\d+)", re.ASCII | re.IGNORECASE)
 _ADDRESS_HINT = "write 0x7f0000001000, 0x7f0000001000-0x7f0000003000 or 0x7f0000001000+8K"
 
@@ -101,6 +102,9 @@ def _address(part: str, text: str) -> int:
     match = _ADDRESS.fullmatch(part)
     if match is None:
         raise UsageError(f"not an address: {text}", _ADDRESS_HINT)
+    # json and csv have addresses in decimal: nothing that user space can have has so many hexadecimal digits
+    if part.isdigit() and int(part, 16) >= _USER_END > int(part):
+        raise UsageError(f"addresses are hexadecimal: {text}", f"in decimal this is {int(part):#x}")
     return int(match[1], 16)
 
 

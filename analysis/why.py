@@ -18,7 +18,7 @@ from analysis.stacks import name_stacks, with_stacks
 from analysis.text import inert
 from analysis.times import relative
 
-__all__ = ["COLUMNS", "faults", "life", "lines", "listed", "owner", "place_of"]
+__all__ = ["COLUMNS", "faults", "life", "lines", "listed", "owner", "place_of", "sent"]
 
 COLUMNS = (
     "capture", "ts_ns", "what", "certainty", "reason", "text", "pid", "tid", "comm", "call", "call_ns", "stack_id",
@@ -61,6 +61,14 @@ _OWNERS = """
     ORDER BY faulted DESC, capture, pid
 """
 
+_SENT = f"""
+    SELECT pid, names.comm, exit_status & 127 AS signal
+    FROM tasks LEFT JOIN (SELECT capture, pid, comm FROM processes) AS names USING (capture, pid)
+    WHERE event = 'ended' AND exit_status & 127 IN (7, 11) AND {{condition}}
+        AND (capture, pid) NOT IN (SELECT (capture, pid) FROM faults)
+    LIMIT {_SHOWN}
+"""
+
 _FAULT = """
     SELECT ts_ns FROM faults
     WHERE capture = {capture} AND pid = {pid} AND address >> 12 = {address} >> 12 AND {condition}
@@ -72,6 +80,14 @@ def faults(engine: Engine, pid: int | None) -> Rows:
     """The faults of a capture, or of one of its processes, deadly ones first; those that are alike are one row."""
     condition = "true" if pid is None else f"pid = {pid}"
     return engine.query(_FAULTS.format(condition=condition), "explaining faults")
+
+
+def sent(engine: Engine, pid: int | None) -> str:
+    """Who died of SIGBUS or SIGSEGV without a fault of memory, in words: kill(2) or the like sent the signal."""
+    rows = engine.query(_SENT.format(condition="true" if pid is None else f"pid = {pid}")).dicts()
+    names = {7: "SIGBUS", 11: "SIGSEGV"}
+    died = [f"{inert(row['comm'] or '')} (pid {row['pid']}) died of {names[row['signal']]}" for row in rows]
+    return f"; {', '.join(died)}, which was sent to it, as kill does" if died else ""
 
 
 def owner(engine: Engine, address: int) -> int | None:

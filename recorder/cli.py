@@ -399,11 +399,14 @@ class _Status:
         first = incident.first
         more = f" and {incident.more} more" if incident.more else ""
         who = f"in process {first.pid} ({first.comm})" if first.table else f"by process {first.pid}"
+        ask, options = {"faults": ("why", ""), "syscalls": ("edges", " --kind map_limit --expected")}.get(
+            first.table, ("summary", "")
+        )
         self._tell(
             f"{first.trigger} {who}{more}: the last "
             f"{_seconds((frozen.to_ns - frozen.from_ns) / 1e9)} are kept in {frozen.directory} "
             f"({_bytes(frozen.size_bytes)})",
-            f"next: analyze {'why' if first.table else 'summary'} {shlex.quote(str(frozen.directory))}",
+            f"next: analyze {ask} {shlex.quote(str(frozen.directory))}{options}",
         )
 
     def _tell(self, *lines: str) -> None:

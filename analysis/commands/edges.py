@@ -72,6 +72,8 @@ def edges(
     if certainty is not None:
         conditions.append(f"certainty = '{certainty}'")
     with open_engine(captures, Limits(memory)) as engine:
+        if pid is not None:
+            filters.of_pid(engine, pid)  # refused where nothing was recorded of it
         if since is not None or until is not None:
             times = filters.per_capture(filters.windows(engine, since, until))
             span = "span.capture = finding.capture AND ts_ns BETWEEN since_ns AND until_ns"

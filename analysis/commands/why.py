@@ -52,7 +52,7 @@ def why(
     from analysis.commands.common import next_command, open_engine
     from analysis.engine import Limits
     from analysis.spaces import exactly
-    from analysis.why import faults, life, lines, listed, owner, place_of
+    from analysis.why import faults, life, lines, listed, owner, place_of, sent
 
     if at is not None and addr is None:
         raise UsageError("--at needs the address that is asked about", "give it with --addr")
@@ -67,7 +67,8 @@ def why(
                 next_command("the life of an address", "why", captures, options)
             else:
                 print(
-                    f"no SIGBUS or SIGSEGV {'in the recording' if pid is None else f'of process {pid}'}",
+                    f"no fault of memory {'in the recording' if pid is None else f'of process {pid}'}"
+                    f"{sent(engine, pid)}",
                     file=sys.stderr,
                 )
                 next_command("what happened to an address", "why", captures, "--pid PID --addr ADDR")

@@ -382,12 +382,12 @@ reasoned AS (
             WHEN what = 'guard' AND NOT coalesce(of_stack, false) THEN 'what the mapping above is used for is not recorded'
             WHEN what = 'not inherited' AND kept_call_ns IS NULL THEN 'why the fork left it out was not recorded'
             WHEN what = 'within file' AND size_bytes IS NULL THEN 'how long the file was is not recorded'
-            WHEN what = 'truncated' AND cut IS NULL THEN 'the call that truncated it was not recorded'
-            WHEN what = 'truncated' AND cut.identity <> 'fd' THEN 'the file that was truncated is told by its path'
+            WHEN what = 'truncated' AND cut IS NULL THEN 'the call that truncated it was not recorded, or its file could not be looked up by path'
+            WHEN what = 'truncated' AND cut.identity <> 'fd' THEN 'the file was looked up by its path, after the call'
             WHEN what = 'truncated' AND candidates > 1 THEN 'several calls truncated it, and how long it was before each is not recorded'
             WHEN what = 'beyond end' AND seen_size IS NULL THEN 'how long the file was when it was mapped is not recorded'
             WHEN exact_size IS NOT NULL THEN NULL
-            WHEN what IN ('truncated', 'beyond end', 'within file') AND size_certainty <> 'certain' THEN 'the file is told by its path'
+            WHEN what IN ('truncated', 'beyond end', 'within file') AND size_certainty <> 'certain' THEN 'the file was looked up by its path, after the call'
             -- between calls that shorten it a file only grows: what is too short later was too short at the fault
             WHEN what IN ('truncated', 'beyond end') AND later_size > page_bytes THEN 'the file was long enough again later, and writes are not recorded'
             WHEN what IN ('truncated', 'beyond end') AND later_size IS NULL

@@ -126,7 +126,7 @@ def test_who_did_it(recorded: Recorded, name: str) -> None:
         assert row["path"].removesuffix(" (deleted)") == told.path
         assert row["offset_bytes"] == told.offset & -PAGE
     if name in BY_PATH:
-        assert (row["certainty"], row["reason"]) == ("possible", "the file that was truncated is told by its path")
+        assert (row["certainty"], row["reason"]) == ("possible", "the file was looked up by its path, after the call")
     else:
         assert (row["certainty"], row["reason"]) == ("certain", None)
 

@@ -191,7 +191,7 @@ def cut_before_it_was_mapped(machine: Machine) -> Thread:
     return victim
 
 
-@_case(cause="truncated", reason="the file that was truncated is told by its path")
+@_case(cause="truncated", reason="the file was looked up by its path, after the call")
 def told_by_its_path_is_possible(machine: Machine) -> Thread:
     return _cut_and_touched(machine, told_by_its_path_is_possible, PAGE, identity="path")
 
@@ -477,8 +477,22 @@ def test_a_capture_without_faults_says_so(tmp_path: Path) -> None:
     machine.start()
     path = build_capture(tmp_path / "capture", machine.rows)
     done = analyze("why", path)
-    assert (done.stdout, "no SIGBUS or SIGSEGV in the recording" in done.stderr) == ("", True)
+    assert (done.stdout, "no fault of memory in the recording" in done.stderr) == ("", True)
     assert analyze("why", path, "--format", "json").stdout == "[]\n"
+
+
+def test_a_signal_that_was_sent_is_no_fault(tmp_path: Path) -> None:
+    machine = Machine()
+    thread = machine.start()
+    ended = {"ts_ns": machine.now_ns + 5, "event": "ended", "pid": thread.pid, "tid": thread.tid, "exit_status": 11}
+    machine.rows["tasks"].append({"source": "bpf", **ended})
+    path = build_capture(tmp_path / "capture", machine.rows)
+    done = analyze("why", path, "--pid", thread.pid)
+    assert f"(pid {thread.pid}) died of SIGSEGV, which was sent to it, as kill does" in done.stderr
+
+
+def test_an_address_in_decimal_is_not_taken_for_another(lossy: Path) -> None:
+    assert "in decimal this is 0x7f9efd148000" in _refused(lossy, "--addr", "140320827539456")
 
 
 def test_every_format_has_the_columns(lossy: Path) -> None:

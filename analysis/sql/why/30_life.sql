@@ -47,7 +47,7 @@ WHERE next_ns IS DISTINCT FROM to_ns
 UNION ALL BY NAME
 SELECT
     capture, ts_enter_ns AS ts_ns, if(new_size_bytes > old_size_bytes, 'growth', 'truncation') AS what, if(identity = 'fd', 'certain', 'possible') AS certainty,
-    if(identity = 'fd', NULL, 'the file is told by its path') AS reason,
+    if(identity = 'fd', NULL, 'the file was looked up by its path, after the call') AS reason,
     format('{} by {}: {}{}; offset {} is {} then', operation, thread_text(comm, pid, tid),
         if(old_size_bytes IS NULL, '', 'from ' || size_text(old_size_bytes) || ' '), 'to ' || size_text(new_size_bytes),
         address_text(page_down(at_bytes)), if(page_down(at_bytes) < new_size_bytes, 'in the file', 'beyond its end')) AS text,
@@ -59,7 +59,7 @@ UNION ALL BY NAME
 -- flags: include/uapi/linux/falloc.h
 SELECT
     capture, ts_enter_ns AS ts_ns, if(flags & 10 <> 0, 'truncation', 'growth') AS what, if(identity = 'fd', 'certain', 'possible') AS certainty,
-    if(identity = 'fd', NULL, 'the file is told by its path') AS reason,
+    if(identity = 'fd', NULL, 'the file was looked up by its path, after the call') AS reason,
     format('fallocate by {}: {} of {} bytes at {}', thread_text(comm, pid, tid),
         CASE WHEN flags & 2 <> 0 THEN 'a hole' WHEN flags & 8 <> 0 THEN 'collapse' WHEN flags & 16 <> 0 THEN 'zeros' ELSE 'room' END,
         length_bytes, address_text(changes.offset_bytes)) AS text,
