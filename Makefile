@@ -19,9 +19,11 @@ $(READY): pyproject.toml
 demo: setup
 	@$(BIN)/python -m tests.workloads.demo
 
+# The kernel's tests share one machine, so one at a time; the others take a CPU each.
 test: lint
 	@sh .ci/setup compiler
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest tests/kernel
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile tests/pure tests/sql
 
 # Real programs, rebuilt and held against the kernel's own maps: some five minutes.
 test-fidelity: setup

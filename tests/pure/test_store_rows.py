@@ -49,7 +49,8 @@ def tables_of(name: str) -> st.SearchStrategy[pa.Table]:
 
 
 def by_key(table: str) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
-    return lambda row: (row.get("pid", 0), row[TABLES[table].time])
+    # rows of no process come last
+    return lambda row: (row.get("pid", 0) is None, row.get("pid", 0) or 0, row[TABLES[table].time])
 
 
 @pytest.mark.parametrize("table", TABLES)
