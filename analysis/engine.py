@@ -101,7 +101,7 @@ class Engine:
         captures: Sequence[Capture],
         limits: Limits | None = None,
         writable: Sequence[Path] = (),
-        whole: bool = True,
+        whole: bool = False,
         symbols: Path | None = None,
     ) -> None:
         self._whole = whole

@@ -88,7 +88,7 @@ def _columns(name: str) -> pa.Table:
     from analysis.dictionary import views
     from analysis.engine import Engine
 
-    with Engine([]) as engine:  # DuckDB knows the types of what a view computes
+    with Engine([], whole=True) as engine:  # DuckDB knows the types of what a view computes
         types = {column: type for view, column, type in engine.columns() if view == name}
     return pa.Table.from_pylist(
         [

@@ -28,7 +28,7 @@ def capture(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def engine(capture: Path) -> Iterator[Engine]:
-    with Engine(open_captures([capture])) as engine:
+    with Engine(open_captures([capture]), whole=True) as engine:
         yield engine
 
 
