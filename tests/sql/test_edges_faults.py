@@ -173,7 +173,12 @@ def of_several_without_a_size_before_none_is_certain(machine: Machine) -> Thread
     return victim
 
 
-@_case(cause="truncated", by_pid=None, by_call=None, reason="the call that truncated it was not recorded")
+@_case(
+    cause="truncated",
+    by_pid=None,
+    by_call=None,
+    reason="the call that truncated it was not recorded, or its file could not be looked up by path",
+)
 def a_truncation_that_was_not_recorded(machine: Machine) -> Thread:
     victim = machine.start()
     machine.map_file(victim, 3, 3 * PAGE)

@@ -871,7 +871,7 @@ def test_rows_of_a_table_made_in_an_order_are_numbered_in_it(tmp_path: Path) -> 
 def test_every_column_of_every_table_is_documented(tmp_path: Path) -> None:
     """The database is asked which columns there are; the files must have a comment for each, under its name."""
     text = "\n".join(FOLDER.joinpath(f"{name}.sql").read_text() for name in NAMES)
-    with Engine(open_captures([build_capture(tmp_path / "capture", ROWS)])) as engine:
+    with Engine(open_captures([build_capture(tmp_path / "capture", ROWS)]), whole=True) as engine:
         found: set[tuple[str, str, str]] = set()
 
         class Listing(Rebuild):
