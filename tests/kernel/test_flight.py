@@ -304,10 +304,10 @@ def test_the_disk_stays_bounded_and_what_is_lost_by_it_is_told(cut: Cut) -> None
 
 def test_a_kill_leaves_everything_readable(cut: Cut) -> None:
     found = crashes(cut.path)
-    assert len(found) == 2
+    assert found  # the second has room only where the first left some
     window, *frozen = open_captures([cut.path, *found])
     assert window.state == "killed"
-    assert [capture.state for capture in frozen] == ["complete", "complete"]
+    assert {capture.state for capture in frozen} == {"complete"}
     for capture in (window, *frozen):
         assert not capture.damaged, capture.path
         assert {file.entry.table for file in capture.files} >= {"syscalls", "vmas", "tasks", "maps", "images"}

@@ -55,4 +55,17 @@ UNION ALL
 SELECT lives.space, lives.from_ns * 8 + 8, put_lo, put_hi, 'whether what was moved there is copied by a fork is not known', lives.parent_tid
 FROM removals
 JOIN lives ON lives.parent = removals.space AND lives.began = 'fork' AND lives.from_ns >= removals.exit_ns
-WHERE several_hi IS NOT NULL AND removals.space IN (SELECT space FROM calls WHERE call = 'madvise' AND op = 10);
+WHERE several_hi IS NOT NULL AND removals.space IN (SELECT space FROM calls WHERE call = 'madvise' AND op = 10)
+UNION ALL
+-- a context whose ring was unmapped or mapped over lives on, under the address that a later one can be given too; the
+-- kernel reads which is meant from that memory
+SELECT
+    removals.space, removals.exit_ns * 8 + 6, take_lo, greatest(take_hi, max(to_page)),
+    'io_destroy was called where several contexts had been set up', removals.tid
+FROM removals
+JOIN records ON removals.space = records.space AND records.cause = 'io_setup' AND take_lo = from_page AND ts_ns < removals.exit_ns
+LEFT JOIN calls AS earlier ON removals.space = earlier.space AND earlier.call = 'io_destroy' AND earlier.errno = 0
+    AND earlier.page = take_lo AND earlier.exit_ns < removals.exit_ns
+WHERE removals.cause = 'io_destroy'
+GROUP BY removals.id, removals.space, removals.exit_ns, take_lo, take_hi, removals.tid
+HAVING count(DISTINCT ts_ns) > 1 + count(DISTINCT earlier.exit_ns);
