@@ -274,7 +274,7 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> Cut:
         ends = time.monotonic() + 60
         crashed = 0
         # some 3 MB of noise a second: until the window was full, and as much again was recorded
-        while (calls := manifest(path)["totals"]["syscalls"])["expired"] < calls["stored"]:
+        while (calls := manifest(path)["totals"]["syscalls"])["expired"] <= calls["stored"]:
             assert time.monotonic() < ends, calls
             for _ in range(25):
                 most = max(most, disk_bytes(path))
@@ -310,8 +310,10 @@ def test_a_kill_leaves_everything_readable(cut: Cut) -> None:
     assert {capture.state for capture in frozen} == {"complete"}
     for capture in (window, *frozen):
         assert not capture.damaged, capture.path
-        assert {file.entry.table for file in capture.files} >= {"syscalls", "vmas", "tasks", "maps", "images"}
+        # of a machine on which nothing else happens a short window can have no record of a mapping
+        assert {file.entry.table for file in capture.files} >= {"syscalls", "tasks", "maps", "images"}
     for capture in frozen:
+        assert "vmas" in {file.entry.table for file in capture.files}
         assert capture.manifest.incident
         [fault] = Capture(capture.path).rows("faults", comm=capture.manifest.incident.comm.encode())
         assert fault["ts_ns"] == capture.manifest.incident.ts_ns
