@@ -80,12 +80,14 @@ def edges(
             conditions.append(f"EXISTS (FROM {times} AS span WHERE {span})")
         gather(engine, kind or kinds(), conditions)
         left_out = hidden(engine, severity, expected)
-        [count] = [row["n"] for row in engine.query(f"SELECT count(*) AS n FROM ({shown(severity, expected)})").dicts()]
+        first = "first(coalesce(other_pid, pid)) AS pid, first(start) AS start"
+        [sums] = engine.query(f"SELECT count(*) AS findings, {first} FROM ({shown(severity, expected)})").dicts()
         rows = engine.query(shown(severity, expected))
         if format is Format.TABLE:
             emit(sentences(engine, rows.dicts(), style(engine)))
         else:
             print_rows(rows, format, style(engine))
+    count = sums["findings"]
     told = f"{count:,} finding{'s' * (count != 1)}"
     if left_out:
         told += f", not shown: {', '.join(f'{number:,} {what}' for what, number in left_out.items())}"
@@ -93,7 +95,8 @@ def edges(
     if left_out:
         options = "--expected" if "expected" in left_out else f"--severity {list(left_out)[-1]}"
         next_command("what is not shown", "edges", captures, options)
-    elif count:
-        next_command("what became of an address", "why", captures, "--pid PID --addr ADDR")
+    elif count and sums["pid"] is not None and sums["start"] is not None:
+        options = f"--pid {sums['pid']} --addr {sums['start']:#x}"
+        next_command("what became of the first one's address", "why", captures, options)
     if strict and count:
         raise typer.Exit(1)

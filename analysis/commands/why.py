@@ -56,7 +56,7 @@ def why(
 
     if at is not None and addr is None:
         raise UsageError("--at needs the address that is asked about", "give it with --addr")
-    with open_engine(captures, Limits(memory), whole=False, symbols=symbols) as engine:
+    with open_engine(captures, Limits(memory), symbols=symbols) as engine:
         if addr is None:
             if pid is not None:
                 filters.of_pid(engine, pid)  # refused where nothing was recorded of it

@@ -84,7 +84,7 @@ CREATE VIEW fault_causes (
     -- all of that in a sentence
     sentence
 ) AS
-WITH
+WITH RECURSIVE
 hits AS MATERIALIZED (
     SELECT
         row_number() OVER () AS hit, faults.capture, faults.host, ts_ns, faults.pid, tid, comm, stack_id, signal, code, address, ip,
@@ -187,7 +187,7 @@ placed AS MATERIALIZED (
     LEFT JOIN timeline ON h.capture = timeline.capture AND h.space = timeline.space AND h.start = timeline.start AND h.from_ns = timeline.from_ns
 ),
 -- who mapped it, and who took the permission
-made AS (
+found AS (
     SELECT
         placed.*, m.from_ns AS mapped_ns, m.cause AS mapped_cause, m.cause_ns AS mapped_cause_ns, m.cause_tid AS mapped_tid, m.call_ns AS mapped_call_ns,
         -- nothing lay between it and what it took the place of
@@ -196,6 +196,27 @@ made AS (
     FROM placed
     LEFT JOIN history AS m ON placed.number = m.number AND placed.mapped_turn = m.turn
     LEFT JOIN history AS d ON placed.number = d.number AND placed.denied_turn = d.turn
+),
+-- what a fork gave was mapped by a process before it; the file may have been cut in between
+inherited AS (
+    SELECT hit, capture, space, address, mapped_ns, mapped_cause, mapped_cause_ns, mapped_tid, mapped_call_ns
+    FROM found WHERE signal = 'SIGBUS' AND mapped_cause = 'fork'
+    UNION ALL
+    SELECT hit, child.capture, parent, address, timeline.from_ns, cause, cause_ns, cause_tid, call_ns
+    FROM inherited AS child
+    JOIN spaces ON child.capture = spaces.capture AND child.space = spaces.space
+    JOIN timeline ON child.capture = timeline.capture AND parent = timeline.space AND start <= address AND "end" > address
+        AND timeline.from_ns <= mapped_ns AND coalesce(timeline.to_ns > mapped_ns, true)
+    WHERE mapped_cause = 'fork'
+),
+made AS (
+    SELECT
+        found.* REPLACE (
+            coalesce(first.mapped_ns, found.mapped_ns) AS mapped_ns, coalesce(first.mapped_cause, found.mapped_cause) AS mapped_cause,
+            coalesce(first.mapped_cause_ns, found.mapped_cause_ns) AS mapped_cause_ns, coalesce(first.mapped_tid, found.mapped_tid) AS mapped_tid,
+            if(first.hit IS NULL, found.mapped_call_ns, first.mapped_call_ns) AS mapped_call_ns
+        )
+    FROM found LEFT JOIN (FROM inherited WHERE mapped_cause <> 'fork') AS first USING (hit)
 ),
 -- a guard lies just below what it guards; who maps a stack for a thread says so
 guards AS (

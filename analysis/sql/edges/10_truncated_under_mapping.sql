@@ -3,7 +3,7 @@
 -- which it took away, or was forked later and died of it: pid did it, other_pid lost them. A mapping stays when its file shrinks,
 -- and touching what is past the end raises SIGBUS; a hole or a zeroed range reads zeros. A file replaced by another one, renamed
 -- over it, is no truncation: the mapping keeps the old file, and the finding says so (info).
--- high: SIGBUS came of it, and this was the last call before it that took that page; medium: nobody was killed yet, but pages of
+-- high: SIGBUS came of it (see fault_causes); medium: nobody was killed yet, but pages of
 -- another process, or of mappings that stayed, are gone; low: a hole, or mappings of the process itself that it then unmapped.
 -- facts: how (shrank, hole, zeroed, collapsed, shifted, replaced), old_size_bytes and new_size_bytes (of the file; the old one at
 -- least so much where a call by path took it), lost_bytes (mapped and gone), ranges (of the addresses lost, at most eight),
@@ -40,11 +40,8 @@ seen AS (
     WHERE old_size_bytes IS NULL AND file_sizes.ts_ns < ts_enter_ns
     GROUP BY shrink
 ),
-buses AS MATERIALIZED (
-    SELECT faults.capture, space, faults.pid, ts_ns, address
-    FROM faults
-    JOIN uses ON uses.capture = faults.capture AND uses.pid = faults.pid AND uses.from_ns <= ts_ns AND coalesce(uses.to_ns >= ts_ns, true)
-    WHERE signal = 'SIGBUS'
+blamed AS MATERIALIZED (
+    SELECT capture, space, pid, ts_ns, address, reason, by_tid, by_ns FROM fault_causes WHERE cause = 'truncated'
 ),
 lost AS MATERIALIZED (
     SELECT
@@ -60,23 +57,18 @@ lost AS MATERIALIZED (
         AND coalesce(timeline.generation = shrinks.generation, true)
         AND (from_ns <= ts_exit_ns AND coalesce(to_ns > ts_enter_ns, true)
             -- or later, by a fork, and it got SIGBUS
-            OR from_ns > ts_exit_ns AND cause = 'fork' AND (timeline.capture, space) IN (SELECT (capture, space) FROM buses))
+            OR from_ns > ts_exit_ns AND cause = 'fork' AND (timeline.capture, space) IN (SELECT (capture, space) FROM blamed))
     WHERE timeline.offset_bytes + ("end" - start) > lost_from
         AND timeline.offset_bytes < coalesce(lost_to, page_up(seen.size_bytes), 1::UBIGINT << 63)
 ),
--- a SIGBUS comes of the last call that took the page
-hits AS (
-    SELECT buses.*, arg_max(shrink, ts_enter_ns) AS shrink, max(ts_enter_ns) AS ts_enter_ns
-    FROM buses
-    JOIN lost ON lost.capture = buses.capture AND lost.space = buses.space
-    WHERE how IN ('shrank', 'collapsed') AND address >= lost_start AND address < lost_end
-        AND ts_ns >= ts_enter_ns AND coalesce(ts_ns <= lost.to_ns, true)
-    GROUP BY ALL
-),
 hit AS (
-    SELECT shrink, space, count(*) AS faults, min(ts_ns - ts_enter_ns) AS first_fault_ns, list(DISTINCT pid ORDER BY pid) AS fault_pids
-    FROM hits
-    GROUP BY shrink, space
+    SELECT
+        shrink, lost.space, count(DISTINCT (ts_ns, blamed.pid)) AS faults, min(ts_ns - ts_enter_ns) AS first_fault_ns,
+        list(DISTINCT blamed.pid ORDER BY blamed.pid) AS fault_pids, any_value(reason) AS fault_reason
+    FROM lost
+    JOIN blamed ON lost.capture = blamed.capture AND lost.space = blamed.space AND by_tid = tid AND by_ns = ts_enter_ns
+        AND address >= lost_start AND address < lost_end
+    GROUP BY shrink, lost.space
 ),
 party AS (
     SELECT
@@ -107,7 +99,7 @@ truncated AS (
     SELECT
         party.* EXCLUDE (reason), faults, first_fault_ns, fault_pids, names.comm AS other_comm, party.pid <> space_pid AS others,
         -- a process that got SIGBUS there had it mapped, and lost it
-        if(faults > 0 AND reason LIKE 'it was mapped%', NULL, reason) AS reason
+        if(faults > 0, coalesce(if(reason LIKE 'it was mapped%', NULL, reason), fault_reason), reason) AS reason
     FROM party
     LEFT JOIN hit USING (shrink, space)
     LEFT JOIN names ON names.capture = party.capture AND names.pid = space_pid

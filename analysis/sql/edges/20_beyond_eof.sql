@@ -55,17 +55,21 @@ sized AS MATERIALIZED (
     WHERE file_bytes IS NOT NULL AND made.offset_bytes + ("end" - start) > page_up(file_bytes)
 ),
 hit AS (
-    SELECT made, count(*) AS faults, min(ts_ns - ts_enter_ns) AS first_fault_ns
-    FROM faults
-    JOIN uses ON uses.capture = faults.capture AND uses.pid = faults.pid AND uses.from_ns <= ts_ns AND coalesce(uses.to_ns >= ts_ns, true)
-    JOIN sized ON sized.capture = uses.capture AND sized.space = uses.space
-    WHERE signal = 'SIGBUS' AND address >= past AND address < "end" AND ts_ns >= ts_enter_ns AND coalesce(ts_ns <= sized.to_ns, true)
+    SELECT made, count(*) AS faults, min(fault_causes.ts_ns - ts_enter_ns) AS first_fault_ns, any_value(fault_causes.reason) AS fault_reason
+    FROM sized
+    JOIN fault_causes ON fault_causes.capture = sized.capture AND fault_causes.space = sized.space AND cause = 'beyond end'
+        AND by_tid = sized.tid AND by_ns = ts_enter_ns AND address >= past AND address < sized."end"
     GROUP BY made
 ),
 -- a file that was shortened in between is to blame itself: see truncated_under_mapping
 whole AS (
     SELECT
-        sized.*, coalesce(faults, 0) AS hits, first_fault_ns
+        sized.*, coalesce(faults, 0) AS hits, first_fault_ns,
+        CASE
+            WHEN reason IS NOT NULL THEN reason
+            WHEN hits > 0 THEN fault_reason
+            WHEN NOT sure THEN 'writes can have made the file longer since its size was last seen'
+        END AS doubt
     FROM sized
     LEFT JOIN hit USING (made)
 )
@@ -73,8 +77,7 @@ SELECT
     capture, host,
     CASE WHEN hits > 0 THEN 'high' WHEN call = 'remap_file_pages' THEN 'medium' ELSE 'low' END AS severity,
     if(hits = 0 AND overlaid, 'a loader reserves the range, then maps over it', NULL) AS expected,
-    if(reason IS NULL AND (sure OR hits > 0), 'certain', 'possible') AS certainty,
-    coalesce(reason, if(sure OR hits > 0, NULL, 'writes can have made the file longer since its size was last seen')) AS reason,
+    if(doubt IS NULL, 'certain', 'possible') AS certainty, doubt AS reason,
     ts_enter_ns AS ts_ns, space, pid, tid, comm, stack_id, call, ts_enter_ns AS call_ns, past AS start, "end", dev, inode, generation, path, path_bytes,
     offset_bytes + (past - start) AS offset_bytes,
     MAP {
