@@ -19,7 +19,7 @@ import pyarrow as pa
 import pytest
 
 from recorder.perfring import PerfError, PerfRings
-from recorder.sideband import SidebandDecoder, SidebandLoss
+from recorder.sideband import RawChunk, SidebandDecoder, SidebandLoss
 from tests.kernel.conftest import requires
 
 PAGE = 4096
@@ -336,19 +336,21 @@ def test_where_no_one_counts_the_last_losses_a_full_ring_is_a_gap_of_unknown_siz
 
 
 def test_a_ring_drained_while_it_is_written_goes_round_and_round(run: Callable[..., Running]) -> None:
-    count = 100_003
+    count = 1_000_003  # a second's worth: it still writes when five rings' worth were read
+    rounds = 5 * 16 * PAGE
     child = run("protects", count)
     with opened("tasks", child.pid, 16 * PAGE) as rings:
-        chunks = []
+        chunks: list[RawChunk] = []
         child.start()
-        while sum(chunk.records for chunk in chunks) < 5_003:
+        until = time.monotonic() + 60
+        while max((chunk.position for chunk in chunks), default=0) <= rounds and time.monotonic() < until:
             chunks += rings.drain()
         child._expect(b"done\n")
         chunks += rings.drain()
         decoded = SidebandDecoder().decode(chunks)
         rings.disable()
         lost = lost_of(decoded.losses) + lost_of(rings.final_losses())
-    assert max(chunk.position for chunk in chunks) > 5 * 16 * PAGE
+    assert max(chunk.position for chunk in chunks) > rounds
     assert decoded.tables["vmas"].num_rows + lost == count
 
 
