@@ -35,6 +35,8 @@ def main() -> None:
     demo("demo-i386", 32)
     lossy()
     checked()
+    sigbus()
+    maplimit()
     shutil.rmtree(FOLDER)
 
 
@@ -42,8 +44,12 @@ def start(name: str, program: Path, *arguments: str, options: list[str]) -> subp
     """`record run` of a program under its plain name, into data/NAME."""
     local = FOLDER / program.name
     shutil.copy(program, local)
+    return recorded(name, f"./{local.name}", *arguments, options=options)
+
+
+def recorded(name: str, *command: str, options: list[str]) -> subprocess.Popen[bytes]:
     shutil.rmtree(DATA / name, ignore_errors=True)
-    return subprocess.Popen([RECORD, "run", "-o", DATA / name, *options, "--", f"./{local.name}", *arguments])
+    return subprocess.Popen([RECORD, "run", "-o", DATA / name, *options, "--", *command])
 
 
 def demo(name: str, bits: int) -> None:
@@ -70,6 +76,26 @@ def checked() -> None:
     """Two threads, held still from time to time while their maps are read."""
     options = ["--checkpoint-every", "100ms", "--freeze"]
     assert start("checked", build("hammer"), "3001", "mix", "2", "--rate", "3000", options=options).wait() == 0
+
+
+def sigbus() -> None:
+    """A service reads a file that it has mapped; a job writes the file anew and so cuts it first."""
+    shutil.copy(build("service"), FOLDER / "service")
+    (FOLDER / "cache.dat").write_bytes(bytes(64 << 10))
+    scripts = {
+        "refresh": "exec >cache.dat\nsleep 0.1\nhead -c 65536 /dev/zero\n",
+        "start": "./service cache.dat >ready &\nwhile [ ! -s ready ]; do sleep 0.01; done\nsleep 0.2\n./refresh\nwait\n",
+    }
+    for script, text in scripts.items():
+        (FOLDER / script).write_text(f"#!/bin/sh\n{text}")
+        (FOLDER / script).chmod(0o755)
+    assert recorded("sigbus", "./start", options=["--stacks", "--checkpoint-every", "100ms"]).wait() == 0
+
+
+def maplimit() -> None:
+    """A process keeps mapping a file until the kernel refuses: vm.max_map_count of them, 65530 by default."""
+    (FOLDER / "index.dat").write_bytes(bytes(4096))
+    assert start("maplimit", build("mapleak"), "index.dat", options=["--stacks"]).wait() == 1
 
 
 if __name__ == "__main__":
