@@ -84,7 +84,7 @@ def sigbus() -> None:
     (FOLDER / "cache.dat").write_bytes(bytes(64 << 10))
     scripts = {
         "refresh": "exec >cache.dat\nsleep 0.1\nhead -c 65536 /dev/zero\n",
-        "start": "./service cache.dat >ready &\nwhile [ ! -s ready ]; do sleep 0.01; done\nsleep 0.2\n./refresh\nwait\n",
+        "start": "./service cache.dat >ready &\nuntil [ -s ready ]; do sleep 0.01; done\nsleep 0.2\n./refresh\nwait\n",
     }
     for script, text in scripts.items():
         (FOLDER / script).write_text(f"#!/bin/sh\n{text}")
