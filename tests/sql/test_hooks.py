@@ -12,6 +12,7 @@ from analysis.engine import Engine
 from analysis.rebuild import Rebuild
 from tests.sql.test_rebuild_files import PAGE, PROGRAM, SEGMENT, call, task, vma
 from tests.support.captures import START_NS, build_capture
+from tests.support.commands import analyze_rows
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]
@@ -144,3 +145,81 @@ def test_the_tail_of_an_executed_file_is_seen(image: bool, tmp_path: Path) -> No
         assert standing(engine) == [(0x300, 0x302, "r-xp", "certain")]
     with rebuilt(tmp_path / "without", rows, []) as engine:
         assert [row[3] for row in standing(engine)][-1] == ("certain" if image else "possible")
+
+
+FILE = {"dev": 8, "inode": 77, "generation": 1}
+
+
+def used(at: int, page: int, pages: int, **more: Any) -> Row:
+    return {**hook(at, page, pages), "hook": "mmap", "function": "do_mmap", "prot": 3, "flags": 1, "pgoff": 0, **more}
+
+
+def cut(at: int, size: int, **more: Any) -> Row:
+    return {
+        "ts_ns": START_NS + at, "pid": 9, "tid": 9, "hook": "truncate", "function": "do_truncate", **FILE,
+        "old_size_bytes": 4 * PAGE, "new_size_bytes": size, **more,
+    }  # fmt: skip
+
+
+def found(folder: Path, rows: Rows, kind: str) -> list[Row]:
+    capture = build_capture(folder / "capture", {"tasks": START, **rows})
+    rows_found = analyze_rows("edges", capture, "--kind", kind, "--severity", "info", "--expected")
+    return [{**row, "facts": dict(row["facts"])} for row in rows_found]
+
+
+def test_what_was_asked_is_held_against_what_the_kernel_used(tmp_path: Path) -> None:
+    asked = {"prot": 3, "flags": 1, "offset_bytes": 0, "fd_dev": 8, "fd_inode": 77, "fd_generation": 1}
+    rows: Rows = {
+        "syscalls": [
+            call(100, 110, "mmap", 0, 4, 0x1000, **asked),
+            call(120, 130, "mmap", 0, 4, 0x2000, **asked | {"fd_inode": 76}),
+            call(140, 150, "mmap", 0, 4, 0x3000, **asked | {"flags": 0x801}),
+            call(160, 170, "remap_file_pages", 0x1001, 1, 0, prot=0, pgoff=3, flags=0),
+        ],
+        "hooks": [
+            used(105, 0, 4, **FILE), used(125, 0, 4, **FILE), used(145, 0, 4, **FILE),
+            used(165, 0x1001, 1, pgoff=3, flags=0x8011, **FILE),
+        ],
+    }  # fmt: skip
+    rows_found = {row["facts"]["what"]: row for row in found(tmp_path, rows, "intent_effect")}
+    assert set(rows_found) == {"file", "flags", "emulated"}
+    assert (rows_found["file"]["call_ns"], rows_found["file"]["severity"]) == (START_NS + 120, "medium")
+    assert rows_found["flags"]["facts"]["used"] == "0x1"
+    emulated = rows_found["emulated"]["facts"]
+    assert emulated["asked"] == "4 KiB at 0x1001000, page 3, flags 0x0"
+    assert emulated["used"] == "mmap of 4 KiB at 0x1001000, rw-, page 3, flags 0x8011, of the file 00:08 inode 77"
+
+
+MAPPED: Rows = {
+    "vmas": [vma(105, 0x1000, 4, "r--s", path=b"/data/file", **FILE | {"pgoff": 0})],
+    "syscalls": [call(100, 110, "mmap", 0, 4, 0x1000, flags=1)],
+}
+BY_PATH = {
+    "ts_enter_ns": START_NS + 200, "ts_exit_ns": START_NS + 210, "pid": 9, "tid": 9, "operation": "truncate",
+    "path_given": b"/data/file", "length_bytes": 0, "errno": 0,
+}  # fmt: skip
+
+
+def test_a_truncation_by_path_is_certain_where_the_kernel_was_watched(tmp_path: Path) -> None:
+    # renamed or removed at once: the call's own record has no file
+    [row] = found(tmp_path / "with", MAPPED | {"files": [BY_PATH], "hooks": [cut(205, 0)]}, "truncated_under_mapping")
+    assert (row["certainty"], row["call"], row["facts"]["old_size_bytes"]) == ("certain", "truncate", str(4 * PAGE))
+    # the time of the call, not of the probe
+    assert row["ts_ns"] == START_NS + 200
+    assert found(tmp_path / "without", MAPPED | {"files": [BY_PATH]}, "truncated_under_mapping") == []
+    failed = [cut(205, 0), {**cut(206, 0), "errno": 13}]
+    assert found(tmp_path / "failed", MAPPED | {"files": [BY_PATH], "hooks": failed}, "truncated_under_mapping") == []
+
+
+def test_a_truncation_without_a_call_is_seen(tmp_path: Path) -> None:
+    """As by io_uring, or the kernel's NFS server."""
+    [row] = found(tmp_path, MAPPED | {"hooks": [cut(205, PAGE, comm="nfsd")]}, "truncated_under_mapping")
+    assert (row["certainty"], row["comm"], row["call"]) == ("certain", "nfsd", "do_truncate")
+    assert (row["start"], row["end"]) == (0x1001 * PAGE, 0x1004 * PAGE)
+
+
+def test_a_failed_call_that_a_probe_saw_remove_is_a_partial_failure(tmp_path: Path) -> None:
+    rows = REFUSED | {"hooks": [OVERLAID, hook(205, 0x1001, 2)]}
+    [row] = [row for row in found(tmp_path, rows, "partial_failure") if row["facts"]["how"] == "unmapped"]
+    assert (row["certainty"], row["facts"]["known_by"]) == ("certain", "hooks")
+    assert (row["start"], row["end"]) == (0x1001 * PAGE, 0x1003 * PAGE)
