@@ -38,7 +38,8 @@ def _texts() -> dict[str, str]:
 
 _BEFORE = (
     "types", "mm_seen", "segments", "users", "lives", "readings", "seen", "looks", "lines", "calls", "breaks",
-    "records", "images_at_exec", "removals", "races", "order", "suspects", "gaps", "reasons", "writes", "state",
+    "records", "unmaps", "images_at_exec", "removals", "hooked", "races", "order",
+    "suspects", "gaps", "reasons", "writes", "state",
 )  # fmt: skip
 
 

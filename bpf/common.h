@@ -5,7 +5,7 @@
  * Parameters come as macros: OFF_* (struct offsets, from BTF), MM_KEY, SELF_TGID, MAX_CPUS,
  * MAX_THREADS, RING_*_PAGES, and the switches ONLY_TARGETS, WITH_STACKS and WITH_WAKE. */
 
-enum source { SOURCE_CALLS, SOURCE_FILES, SOURCE_TASKS, SOURCE_FAULTS, SOURCE_THREADS, SOURCE_STACKS, SOURCES };
+enum source { SOURCE_CALLS, SOURCE_FILES, SOURCE_TASKS, SOURCE_FAULTS, SOURCE_THREADS, SOURCE_STACKS, SOURCE_HOOKS, SOURCES };
 
 /* One a source and CPU. Only its CPU writes it, but for `acknowledged`, which the reader sets to
  * the losses it has reported: so first_lost_ns is the first loss since then, or an earlier one. */
@@ -23,6 +23,7 @@ BPF_RINGBUF_OUTPUT(calls, RING_CALLS_PAGES);
 BPF_RINGBUF_OUTPUT(files, RING_FILES_PAGES);
 BPF_RINGBUF_OUTPUT(tasks, RING_TASKS_PAGES);
 BPF_RINGBUF_OUTPUT(faults, RING_FAULTS_PAGES);
+BPF_RINGBUF_OUTPUT(hooks, RING_HOOKS_PAGES);
 
 /* Set by the reader when every program is attached, and cleared before any is detached: recording
  * begins and ends at one instant, however long attaching and detaching take. */

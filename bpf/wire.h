@@ -146,3 +146,29 @@ struct faults_record {
 	u32 file_dev;
 	u32 file_generation;
 };
+
+struct hooks_record {
+	u64 ts_ns;
+	u64 addr;
+	u64 size;
+	u64 prot;
+	u64 flags;
+	u64 pgoff;
+	u64 offset_bytes;
+	u64 length_bytes;
+	u64 old_size_bytes;
+	u64 new_size_bytes;
+	u64 inode;
+	u64 mm;
+	u64 cgroup_id;
+	u32 pid;
+	u32 tid;
+	char comm[16];
+	u16 cpu;
+	u16 nr;
+	s32 stack_id;
+	u32 dev;
+	u32 generation;
+	s32 ret;
+	u32 unused;
+};

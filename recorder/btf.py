@@ -39,6 +39,8 @@ OFFSETS: dict[str, tuple[str, str]] = {
     "OFF_INODE_GENERATION": ("inode", "i_generation"),
     "OFF_INODE_MODE": ("inode", "i_mode"),
     "OFF_SB_DEV": ("super_block", "s_dev"),
+    "OFF_DENTRY_INODE": ("dentry", "d_inode"),
+    "OFF_MAPPING_HOST": ("address_space", "host"),
     "OFF_BPRM_FILENAME": ("linux_binprm", "filename"),
     "OFF_BPRM_BUF": ("linux_binprm", "buf"),
     "OFF_SIGINFO_CODE": ("kernel_siginfo", "si_code"),

@@ -124,6 +124,13 @@ MaxDisk = Annotated[
         help="With --keep: never take more disk than this for all of OUTPUT, incidents included. Default: 1G.",
     ),
 ]
+Hooks = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|off|NAME,...",
+        help="Probes on kernel functions, which make more answers certain; `record doctor` names those of this kernel.",
+    ),
+]
 RING_SIZE: Any = "64M"
 MEMORY: Any = "512M"
 
@@ -143,6 +150,7 @@ def run(
     trigger: Trigger = None,
     after: After = None,
     max_disk: MaxDisk = None,
+    hooks: Hooks = "auto",
 ) -> None:
     """Run a command and record it and every process it makes.
 
@@ -151,7 +159,7 @@ def run(
     """
     flight = keep, trigger, after, max_disk
     _record(
-        "run", output, overwrite, duration, stacks, ring_size, memory, checkpoint_every, freeze, flight,
+        "run", output, overwrite, duration, stacks, ring_size, memory, checkpoint_every, freeze, flight, hooks,
         command=tuple(command),
     )  # fmt: skip
 
@@ -171,11 +179,12 @@ def attach(
     trigger: Trigger = None,
     after: After = None,
     max_disk: MaxDisk = None,
+    hooks: Hooks = "auto",
 ) -> None:
     """Record running processes, and what they fork from now on, until they end or you press Ctrl-C."""
     flight = keep, trigger, after, max_disk
     _record(
-        "attach", output, overwrite, duration, stacks, ring_size, memory, checkpoint_every, freeze, flight,
+        "attach", output, overwrite, duration, stacks, ring_size, memory, checkpoint_every, freeze, flight, hooks,
         pids=tuple(pids),
     )  # fmt: skip
 
@@ -194,6 +203,7 @@ def host(
     trigger: Trigger = None,
     after: After = None,
     max_disk: MaxDisk = None,
+    hooks: Hooks = "auto",
 ) -> None:
     """Record every process of the machine until you press Ctrl-C.
 
@@ -201,7 +211,7 @@ def host(
     disk, and keeps the minutes before each of these as a capture of their own. SIGUSR1 has it keep them now.
     """
     flight = keep, trigger, after, max_disk
-    _record("host", output, overwrite, duration, stacks, ring_size, memory, checkpoint_every, freeze, flight)
+    _record("host", output, overwrite, duration, stacks, ring_size, memory, checkpoint_every, freeze, flight, hooks)
 
 
 @app.command()
@@ -228,6 +238,7 @@ def _record(
     checkpoint_every: float | None,
     freeze: bool,
     flight: tuple[float | None, str | None, float | None, int | None],
+    hooks: str,
     *,
     command: tuple[str, ...] = (),
     pids: tuple[int, ...] = (),
@@ -235,6 +246,7 @@ def _record(
     from recorder.memory import keep_memory
 
     keep_memory()
+    from recorder.hooks import HOOKS, UnknownHook, wanted
     from recorder.launch import Child, block_signals
     from recorder.plan import make_plan, problems
     from recorder.session import Options, Recording
@@ -245,16 +257,25 @@ def _record(
         when = "at the end and in case of doubt" if mode == "run" else "at the start, at the end and in case of doubt"
         _say(f"record: warning: --freeze without --checkpoint-every holds processes only {when}")
     recorder = _flight(*flight)
+    try:
+        asked = wanted(hooks)
+    except UnknownHook as error:
+        names = ", ".join(hook.name for hook in HOOKS)
+        raise _Failure(f"no such hook: {error}", f"auto, off, or some of: {names}", EXIT_USAGE) from None
     output = output or Path(time.strftime("maptrail-%Y%m%d-%H%M%S"))
     plan = make_plan()
     fatal = problems(plan).fatal
     if fatal:
         raise _Failure(f"cannot record here: {fatal[0].why}", fatal[0].hint or "run: record doctor", failed)
+    if hooks != "auto":
+        for probe in plan:
+            if probe.fact.removeprefix("hook ") in asked and probe.fact.startswith("hook ") and probe.state != "on":
+                _say(f"record: warning: {probe.fact} is not to be had here: {probe.why}")
     program = _program(command[0]) if command else ""
     mask = block_signals()
     options = Options(
         mode, output, command, pids, duration, stacks, ring_size, memory, overwrite, checkpoint_every, freeze,
-        recorder,
+        recorder, asked,
     )  # fmt: skip
     child = Child(program, command, mask) if command else None
     status = _Status()

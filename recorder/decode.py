@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from recorder.hooks import FUNCTIONS, HOOKS
 from recorder.ring import Columns
 from recorder.schema import NR_I386, SYSCALLS, TABLES, WIRE, Syscall, arrow_schema
 
-__all__ = ["DECODERS", "RECORDS", "decode_calls", "decode_faults", "decode_files", "decode_tasks"]
+__all__ = ["DECODERS", "RECORDS", "decode_calls", "decode_faults", "decode_files", "decode_hooks", "decode_tasks"]
 
 RECORDS: dict[str, np.dtype[np.void]] = {name: np.dtype(record.numpy_fields()) for name, record in WIRE.items()}
 """numpy layout of each ring's records."""
@@ -334,10 +335,41 @@ def decode_faults(records: Columns) -> pa.Table:
     return _table("faults", columns, len(records))
 
 
+_HOOKS = [hook.name for hook in HOOKS]
+_HOOK_OF_FUNCTION = np.array([_HOOKS.index(hook.name) for hook in HOOKS for _ in hook.functions], np.int32)
+_HOOK_COLUMNS = {
+    "addr": ("mmap", "unmap"), "size": ("mmap", "unmap"),
+    "prot": ("mmap",), "flags": ("mmap", "allocate", "invalidate"), "pgoff": ("mmap",),
+    "offset_bytes": ("allocate", "invalidate"), "length_bytes": ("allocate", "invalidate"),
+    "new_size_bytes": ("truncate",),
+}  # fmt: skip
+"""The hooks that have a column."""
+
+
+def decode_hooks(records: Columns) -> pa.Table:
+    """Ring `hooks` to table `hooks`, one row a record, in ring order."""
+    hook = _HOOK_OF_FUNCTION[records["nr"]]
+    failed = records["ret"] < 0
+    columns = _caller(records) | {
+        "ts_ns": _array(records["ts_ns"], pa.uint64()),
+        "hook": _named(hook, pa.array(_HOOKS)),
+        "function": _named(records["nr"], pa.array(FUNCTIONS)),
+        "errno": _array(-records["ret"], pa.int32(), failed),
+    }
+    for name, hooks in _HOOK_COLUMNS.items():
+        has = np.isin(hook, [_HOOKS.index(each) for each in hooks])
+        columns[name] = _array(records[name], pa.uint64(), has & ~failed)
+    is_file = records["inode"] != 0
+    for name in ("dev", "inode", "generation", "old_size_bytes"):
+        columns[name] = _array(records[name], TABLES["hooks"][name].type, is_file)
+    return _table("hooks", columns, len(records))
+
+
 DECODERS: dict[str, tuple[str, Callable[[Columns], pa.Table]]] = {
     "calls": ("syscalls", decode_calls),
     "files": ("files", decode_files),
     "tasks": ("tasks", decode_tasks),
     "faults": ("faults", decode_faults),
+    "hooks": ("hooks", decode_hooks),
 }
 """Ring → the table its records go to, and how."""

@@ -26,8 +26,9 @@ from typing import Literal, NamedTuple
 
 from recorder import bccpath
 from recorder.btf import VMLINUX, Btf, BtfError, cflags
+from recorder.hooks import HOOKS, Chosen, choose
 
-__all__ = ["TRACEFS", "Probe", "Problems", "TracefsError", "make_plan", "private_tracefs", "problems"]
+__all__ = ["TRACEFS", "Probe", "Problems", "TracefsError", "chosen_hooks", "make_plan", "private_tracefs", "problems"]
 
 TRACEFS = Path("/sys/kernel/tracing")
 
@@ -81,6 +82,7 @@ def make_plan() -> list[Probe]:
     # a mount namespace belongs to a thread, and goes with it
     with ThreadPoolExecutor(1) as thread:
         seen = thread.submit(_look_privately).result()
+    kprobes = _kprobes(seen)
     return [
         architecture,
         *_privileges(),
@@ -98,8 +100,8 @@ def make_plan() -> list[Probe]:
         _hidepid(),
         _lockdown(seen),
         *_settings(),
-        _kprobes(seen),
-        *_symbols(),
+        kprobes,
+        *_hooks(seen, kprobes),
     ]
 
 
@@ -177,6 +179,8 @@ class _Seen(NamedTuple):
     syscalls: frozenset[str]
     events: frozenset[str]
     kprobes: bool
+    kprobes_armed: bool
+    unprobeable: frozenset[str]
     lockdown: str | None
 
 
@@ -198,19 +202,29 @@ def _look_privately() -> _Seen:
         private_tracefs()
     except TracefsError as found:
         error = found
-    lockdown = _read("/sys/kernel/security/lockdown")
-    if lockdown is None:
-        with suppress(TracefsError):
-            _unshare_mounts()
-            _libc.mount(b"securityfs", b"/sys/kernel/security", b"securityfs", 0, None)
-            lockdown = _read("/sys/kernel/security/lockdown")
+    lockdown = _read_mounted("securityfs", "/sys/kernel/security", "lockdown")
+    armed = _read_mounted("debugfs", "/sys/kernel/debug", "kprobes/enabled")
+    unprobeable = _read_mounted("debugfs", "/sys/kernel/debug", "kprobes/blacklist") or ""
     return _Seen(
         error,
         _names(TRACEFS / "events/syscalls") or frozenset(),
         frozenset(event for event in _EVENTS if _names(TRACEFS / "events" / event) is not None),
         _read(str(TRACEFS / "kprobe_events")) is not None,
+        armed is None or armed.strip() != "0",
+        frozenset(line.split()[-1] for line in unprobeable.splitlines()),
         lockdown,
     )
+
+
+def _read_mounted(kind: str, where: str, file: str) -> str | None:
+    """A file of a file system that is mounted for this thread alone if need be; None if it cannot be read."""
+    text = _read(f"{where}/{file}")
+    if text is None and _names(Path(where)) in (None, frozenset()):
+        with suppress(TracefsError):
+            _unshare_mounts()
+            _libc.mount(kind.encode(), where.encode(), kind.encode(), 0, None)
+            text = _read(f"{where}/{file}")
+    return text
 
 
 def _mounts(kind: str) -> Iterator[tuple[str, str]]:
@@ -526,22 +540,49 @@ def _settings() -> Iterator[Probe]:
 
 def _kprobes(seen: _Seen) -> Probe:
     source = "/sys/bus/event_source/devices/kprobe"
+    if not seen.kprobes_armed:
+        enabled = "/sys/kernel/debug/kprobes/enabled"
+        return Probe("kprobes", source, "off", "they are switched off, all of them", f"run: echo 1 >{enabled}")
     if seen.kprobes or Path(source).exists():
-        return Probe("kprobes", source, "on", "not needed")
-    return Probe("kprobes", source, "absent", "not needed", "nothing to do")
+        return Probe("kprobes", source, "on", "kernel functions can be hooked")
+    why = "this kernel has none: what only its functions tell is possible, not certain"
+    return Probe("kprobes", source, "absent", why, _KERNEL.format("CONFIG_KPROBES"))
 
 
-def _symbols() -> Iterator[Probe]:
-    source = "/proc/kallsyms"
+@cache
+def _symbols() -> frozenset[str]:
+    """The kernel's own functions by name; empty if they are not to be read."""
+    with suppress(OSError):
+        text = Path("/proc/kallsyms").read_bytes()
+        return frozenset(name.decode() for name in re.findall(rb"^\w+ [tT] (\w+)$", text, re.MULTILINE))
+    return frozenset()
+
+
+@cache
+def chosen_hooks() -> tuple[Chosen, ...]:
+    """For each hook the function that this kernel has; () where BTF cannot be read."""
     try:
-        symbols = Path(source).read_bytes()
-    except OSError:
-        symbols = b""
-    for name in ("do_mmap", "do_mmap_pgoff", "update_mmap_zero_pfn"):
-        fact = f"symbol {name}"
-        if f" {name}\n".encode() in symbols:
-            yield Probe(fact, source, "on", "not needed")
-        elif symbols:
-            yield Probe(fact, source, "absent", "no such symbol on this kernel; not needed", "nothing to do")
+        with Btf() as btf:
+            return tuple(choose(hook, _symbols(), btf) for hook in HOOKS)
+    except BtfError:
+        return ()
+
+
+def _hooks(seen: _Seen, kprobes: Probe) -> Iterator[Probe]:
+    for chosen in chosen_hooks():
+        fact, source = f"hook {chosen.hook.name}", "/proc/kallsyms and BTF"
+        if not _symbols():
+            yield Probe(fact, source, "absent", "symbols are not to be read", _ROOT)
+            continue
+        if chosen.function is None:
+            yield Probe(fact, source, "absent", chosen.why, "nothing to do")
+            continue
+        source = f"kprobe:{chosen.function.name}"
+        if kprobes.state != "on":
+            why = f"{chosen.function.name} is there, but kprobes are {kprobes.state}"
+            yield Probe(fact, source, "off", why, kprobes.hint)
+        elif chosen.function.name in seen.unprobeable:
+            why = f"the kernel lets nobody probe {chosen.function.name} (debugfs kprobes/blacklist)"
+            yield Probe(fact, source, "off", why, "nothing to do")
         else:
-            yield Probe(fact, source, "absent", "symbols are not to be read; not needed", "nothing to do")
+            yield Probe(fact, source, "on", f"tells {chosen.hook.tells}")

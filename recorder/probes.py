@@ -12,7 +12,7 @@ import fcntl
 import os
 import secrets
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,13 @@ import numpy.typing as npt
 from recorder.bccpath import import_bcc
 from recorder.bpfdir import bpf_dir
 from recorder.decode import RECORDS
+from recorder.hooks import FUNCTIONS, Chosen, Function
 from recorder.ring import BpfRing, map_counters
 from recorder.schema import SYSCALLS, Syscall
 
 __all__ = ["SOURCES", "Attached", "ProbeError", "Probes", "RingSizes", "Sources"]
 
-SOURCES = ("calls", "files", "tasks", "faults", "threads", "stacks")
+SOURCES = ("calls", "files", "tasks", "faults", "threads", "stacks", "hooks")
 """Sources of loss, in the order of `enum source` in bpf/common.h."""
 
 Sources = npt.NDArray[np.void]
@@ -37,7 +38,7 @@ _COUNTER = np.dtype(
     [(name, "<u8") for name in ("attempted", "lost", "first_lost_ns", "last_lost_ns", "acknowledged")]
     + [("unused", "<u8", (3,))]
 )
-_FAMILIES = ("calls.c", "files.c", "tasks.c", "faults.c", "i386.c")
+_FAMILIES = ("calls.c", "files.c", "tasks.c", "faults.c", "hooks.c", "i386.c")
 _RAW = {
     "task_newtask": "on_task_newtask",
     "sched_process_exec": "on_sched_process_exec",
@@ -77,6 +78,7 @@ class RingSizes:
     files: int = 4 << 20
     tasks: int = 8 << 20
     faults: int = 1 << 20
+    hooks: int = 1 << 24
 
     def pages(self, ring: str) -> int:
         pages = max(1, -(-getattr(self, ring) // _PAGE))
@@ -109,6 +111,7 @@ class Probes:
     wake: bool = False
     stack_entries: int = 1 << 16  # 67 MB of the kernel's; of 1,000 short processes 2^14 lost 30 % of the stacks
     threads: int = 1 << 16
+    hooks: Sequence[Chosen] = ()
     rings: dict[str, BpfRing] = field(default_factory=dict, init=False)
     outcome: list[Attached] = field(default_factory=list, init=False)
     i386_attached: bool = field(default=False, init=False)
@@ -135,7 +138,13 @@ class Probes:
             "STACK_ENTRIES": self.stack_entries,
             **{f"RING_{ring.upper()}_PAGES": self.sizes.pages(ring) for ring in RECORDS},
         }
-        flags = [*self.offsets, *(f"-D{name}={value}" for name, value in macros.items()), "-w"]
+        macros |= {f"HOOK_{name}": FUNCTIONS.index(function.name) for name, function in self._hooked()}
+        flags = [
+            *self.offsets,
+            *(macro for chosen in self.hooks for macro in chosen.macros),
+            *(f"-D{name}={value}" for name, value in macros.items()),
+            "-w",
+        ]
         flags += ["-DONLY_TARGETS"] if self.targets_only else []
         flags += ["-DWITH_STACKS"] if self.stacks else []
         flags += ["-DWITH_WAKE"] if self.wake else []
@@ -157,9 +166,14 @@ class Probes:
         for call in SYSCALLS:
             if call.number >= 0:
                 self._attach_syscall(call)
+        for _, hooked in self._hooked():
+            self._hook(hooked)
         if not any(a.on for a in self.outcome if a.name == "syscalls:mmap"):
             why = next((a.why for a in self.outcome if a.name == "syscalls:mmap"), "")
             raise ProbeError(f"the tracepoint of mmap could not be used: {why}", "run: record doctor")
+
+    def _hooked(self) -> list[tuple[str, Function]]:
+        return [(each.hook.name, each.function) for each in self.hooks if each.function]
 
     def attach_i386(self) -> None:
         """See 32-bit calls too; every system call of the machine then costs about 0.15 µs more."""
@@ -181,6 +195,17 @@ class Probes:
         self._attempt(
             f"raw:{event}", lambda: self._bpf.attach_raw_tracepoint(tp=event.encode(), fn_name=function.encode())
         )
+
+    def _hook(self, function: Function) -> None:
+        self._attempt(
+            f"kprobe:{function.name}",
+            lambda: self._bpf.attach_kprobe(event=function.name.encode(), fn_name=function.program.encode()),
+        )
+        if function.failed:
+            self._attempt(
+                f"kretprobe:{function.name}",
+                lambda: self._bpf.attach_kretprobe(event=function.name.encode(), fn_name=function.failed.encode()),
+            )
 
     def _attach_syscall(self, call: Syscall) -> None:
         enter, leave = (self.tracefs / f"events/syscalls/sys_{side}_{call.name}" for side in ("enter", "exit"))

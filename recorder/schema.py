@@ -323,6 +323,34 @@ TABLES: dict[str, Table] = {
             ),
         ),
         Table(
+            "hooks",
+            "a hit of a probe on a kernel function (recorder/hooks.py): what the kernel really used, whoever asked. A row is made as the function "
+            "is entered; one that then fails makes a second row, of its error, but mmap, whose call says so itself. mm, addr and size name the range "
+            "of mmap and unmap, dev, inode and generation the file, offset_bytes and length_bytes a range of it",
+            "ts_ns",
+            (
+                _ts(what="time of the hit; of mmap and unmap at entry, under the mmap write lock: so in true order within one mm"),
+                *_who(), _COMM, _CPU, _CGROUP,
+                Column("mm", U64, "", "address space (see syscalls.mm); of unmap the one that loses the range, else the caller's"),
+                Column("hook", TEXT, "", "mmap, unmap, truncate, allocate or invalidate"),
+                Column("function", TEXT, "", "kernel function that was hit"),
+                Column("errno", I32, "", "null: at entry, nothing has been done yet; else the error of the function as it returns: the last row at entry of the same tid and function failed", optional=True),
+                Column("stack_id", I32, "", "user stack (see syscalls.stack_id)", optional=True),
+                Column("addr", U64, "address", "mmap: address asked for, where the kernel puts it only if MAP_FIXED, 0 for any; unmap: first byte removed", optional=True, encoding="split"),
+                Column("size", U64, "bytes", "mmap: length, not yet rounded up to pages; unmap: length removed, holes included", optional=True),
+                Column("prot", U64, "PROT_* bits", "mmap: protection the kernel used; READ_IMPLIES_EXEC is not in it yet", optional=True),
+                Column("flags", U64, "bits", "mmap: MAP_* flags the kernel used; allocate: FALLOC_FL_* mode; invalidate: 1 if private copies go too, as when a file shrinks", optional=True),
+                Column("pgoff", U64, "pages", "mmap: offset in the file the kernel used", optional=True),
+                Column("dev", U32, "", _DEV, optional=True),
+                Column("inode", U64, "", "inode number of the file, null where there is none", optional=True),
+                Column("generation", U32, "", "inode generation of the file", optional=True),
+                Column("offset_bytes", U64, "bytes", "allocate, invalidate: first byte of the range in the file", optional=True),
+                Column("length_bytes", U64, "bytes", "allocate, invalidate: length of the range, of invalidate 0 for all that follows", optional=True),
+                Column("old_size_bytes", U64, "bytes", "size of the file at the hit; invalidate: after a truncation already the new one", optional=True),
+                Column("new_size_bytes", U64, "bytes", "truncate: the size it is to have", optional=True),
+            ),
+        ),
+        Table(
             "maps", "a line of /proc/PID/maps, as read", "ts_begin_ns",
             (
                 Column("reading", U32, "", "number of the reading; its lines share it", encoding="delta"),
@@ -476,10 +504,20 @@ WIRE: dict[str, WireRecord] = {
                 WireField("file_dev", "u32"), WireField("file_generation", "u32"),
             ),
         ),
+        WireRecord(
+            "hooks",
+            (
+                WireField("ts_ns", "u64"), WireField("addr", "u64"), WireField("size", "u64"), WireField("prot", "u64"),
+                WireField("flags", "u64"), WireField("pgoff", "u64"), WireField("offset_bytes", "u64"),
+                WireField("length_bytes", "u64"), WireField("old_size_bytes", "u64"), WireField("new_size_bytes", "u64"),
+                WireField("inode", "u64"), *_CALLER, WireField("dev", "u32"), WireField("generation", "u32"),
+                WireField("ret", "s32"), WireField("unused", "u32"),
+            ),
+        ),
     )
 }
 """Records of the BPF rings, one ring and one size each. `nr` is a call's 64-bit number, or its
-32-bit number with bit 15 set; in `faults` it is the signal."""
+32-bit number with bit 15 set; in `faults` it is the signal, in `hooks` the place of the function in recorder.hooks."""
 
 NR_I386 = 1 << 15
 

@@ -22,11 +22,12 @@ from recorder import procfs
 from recorder.btf import Btf, cflags
 from recorder.flight import TRIGGERS, Flight, Incident, Watch, segment_over
 from recorder.followup import FollowUp
+from recorder.hooks import Chosen
 from recorder.launch import FORWARDED, Child
 from recorder.naming import LIMIT_S, Naming
 from recorder.observer import PATIENCE_S, Observer
 from recorder.perfring import PerfRings
-from recorder.plan import Probe, private_tracefs
+from recorder.plan import Probe, chosen_hooks, private_tracefs
 from recorder.probes import SOURCES, ProbeError, Probes, RingSizes
 from recorder.resync import Resync
 from recorder.ring import Columns
@@ -65,6 +66,7 @@ class Options:
     checkpoint_every_s: float | None = None
     freeze: bool = False
     flight: Flight | None = None
+    hooks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -125,17 +127,22 @@ class Recording:
         self._on_ending = on_ending
         self._on_incident = on_incident
         self._started_ns = time.monotonic_ns()
+        hooks = self._hooks(plan)
         self._probes = Probes(
             cflags(Btf()),
             private_tracefs(),
-            RingSizes(calls=options.ring_bytes),
+            RingSizes(calls=options.ring_bytes, hooks=options.ring_bytes // 4 if hooks else 1),
             targets_only=options.mode != "host",
             stacks=options.stacks,
             wake=bool(options.flight and options.flight.triggers),
+            hooks=hooks,
         )
         self._targets = [child.pid] if child else list(options.pids)
         self._perf = self._open_sideband()
         self._probes.attach()
+        for probe in self._probes.outcome:
+            if probe.name.startswith(("kprobe:", "kretprobe:")) and not probe.on:
+                on_warning(f"{probe.name} could not be had, answers will be less certain: {probe.why}")
         # last, so that whatever fails before it leaves nothing on the disk
         try:
             self._check_triggers()
@@ -187,6 +194,12 @@ class Recording:
         window = Window(options.output, self._header(plan), options.flight, overwrite=options.overwrite)
         return window, window
 
+    def _hooks(self, plan: list[Probe]) -> list[Chosen]:
+        """The functions to hook: those asked for, of those that this kernel has."""
+        on = {probe.fact for probe in plan if probe.state == "on"}
+        asked = self.options.hooks
+        return [each for each in chosen_hooks() if each.hook.name in asked and f"hook {each.hook.name}" in on]
+
     def _header(self, plan: list[Probe]) -> dict[str, Any]:
         monotonic_ns, realtime_ns = _clocks()
         options = self.options
@@ -202,6 +215,7 @@ class Recording:
                 "memory_bytes": options.memory_bytes,
                 "checkpoint_every_s": options.checkpoint_every_s,
                 "freeze": options.freeze,
+                "hooks": sorted(options.hooks),
             },
             **procfs.machine_facts(),
             "recorder_pid": os.getpid(),
@@ -585,11 +599,13 @@ class Recording:
         totals = self._writer.totals
         counters = self._probes.counters
         tables = {}
-        for name in sorted({"syscalls", "vmas", "tasks", "files", "faults", *totals.stored, *totals.lost} - {"losses"}):
+        for name in sorted(
+            {"syscalls", "vmas", "tasks", "files", "faults", "hooks", *totals.stored, *totals.lost} - {"losses"}
+        ):
             stored, lost = totals.stored.get(name, 0), totals.lost.get(name, 0)
             tables[name] = {"attempted": stored + lost, "stored": stored, "lost": lost}
         # for the tables that have one source, the kernel side's own count
-        for ring, table in (("calls", "syscalls"), ("files", "files"), ("faults", "faults")):
+        for ring, table in (("calls", "syscalls"), ("files", "files"), ("faults", "faults"), ("hooks", "hooks")):
             attempted = int(counters["attempted"][SOURCES.index(ring)].sum())
             if ring == "calls":
                 attempted += int(counters["attempted"][SOURCES.index("threads")].sum())

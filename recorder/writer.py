@@ -289,6 +289,7 @@ _TABLE_OF_SOURCE = {
     "tasks": "tasks",
     "faults": "faults",
     "stacks": "stacks",
+    "hooks": "hooks",
     "sideband": "vmas",
 }
 

@@ -24,13 +24,13 @@ CREATE VIEW truncations (
     old_size_bytes,
     -- size at return [bytes]
     new_size_bytes,
-    -- how the file was told: fd, or path (possible only)
+    -- how the file was told: fd, kernel (a probe), or path (possible only)
     identity
 ) AS
 SELECT
     capture, host, ts_enter_ns, pid, comm, operation, path_given,
     format('{:02x}:{:02x}', dev >> 20, dev & 1048575), inode, generation, old_size_bytes, new_size_bytes, identity
-FROM files
+FROM file_changes
 WHERE errno = 0 AND (
     new_size_bytes < old_size_bytes
     -- the size at entry is not always known; asked to go to nothing is enough then

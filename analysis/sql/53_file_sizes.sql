@@ -29,10 +29,10 @@ SELECT capture, host, fd_dev, fd_inode, fd_generation, ts_enter_ns, fd_size_byte
 FROM syscalls
 WHERE fd_inode IS NOT NULL AND fd_size_bytes IS NOT NULL
 UNION ALL
-SELECT capture, host, dev, inode, generation, ts_enter_ns, old_size_bytes, 'before', pid, tid, if(identity = 'fd', 'certain', 'possible')
-FROM files
+SELECT capture, host, dev, inode, generation, ts_enter_ns, old_size_bytes, 'before', pid, tid, if(identity = 'path', 'possible', 'certain')
+FROM file_changes
 WHERE inode IS NOT NULL AND old_size_bytes IS NOT NULL
 UNION ALL
-SELECT capture, host, dev, inode, generation, ts_exit_ns, new_size_bytes, 'after', pid, tid, if(identity = 'fd', 'certain', 'possible')
-FROM files
+SELECT capture, host, dev, inode, generation, ts_exit_ns, new_size_bytes, 'after', pid, tid, if(identity = 'path', 'possible', 'certain')
+FROM file_changes
 WHERE inode IS NOT NULL AND new_size_bytes IS NOT NULL AND errno = 0;

@@ -297,7 +297,7 @@ cuts AS (
         arg_min({'pid': files.pid, 'tid': files.tid, 'comm': files.comm, 'stack_id': files.stack_id, 'call': operation, 'ns': ts_enter_ns, 'to_ns': ts_exit_ns,
             'old': old_size_bytes, 'new': new_size_bytes, 'identity': identity}, ts_exit_ns) AS cut
     FROM seen
-    LEFT JOIN files ON seen.capture = files.capture AND seen.dev = files.dev AND seen.inode = files.inode
+    LEFT JOIN file_changes AS files ON seen.capture = files.capture AND seen.dev = files.dev AND seen.inode = files.inode
         AND coalesce(seen.generation = files.generation, true) AND errno = 0
         AND new_size_bytes <= page_bytes AND coalesce(old_size_bytes > page_bytes, true)
         AND ts_enter_ns <= ts_ns AND ts_exit_ns > coalesce(enough_ns, 0)
@@ -404,7 +404,7 @@ reasoned AS (
             WHEN what = 'not inherited' AND kept_call_ns IS NULL THEN 'why the fork left it out was not recorded'
             WHEN what = 'within file' AND size_bytes IS NULL THEN 'how long the file was is not recorded'
             WHEN what = 'truncated' AND cut IS NULL THEN 'the call that truncated it was not recorded, or its file could not be looked up by path'
-            WHEN what = 'truncated' AND cut.identity <> 'fd' THEN 'the file was looked up by its path, after the call'
+            WHEN what = 'truncated' AND cut.identity = 'path' THEN 'the file was looked up by its path, after the call'
             WHEN what = 'truncated' AND candidates > 1 THEN 'several calls truncated it, and how long it was before each is not recorded'
             WHEN what = 'beyond end' AND seen_size IS NULL THEN 'how long the file was when it was mapped is not recorded'
             WHEN exact_size IS NOT NULL THEN NULL

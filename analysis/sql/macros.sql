@@ -12,6 +12,8 @@ END;
 CREATE MACRO file_text(path, dev, inode) AS
     if(coalesce(path, '') <> '', path, format('the file {:02x}:{:02x} inode {}', dev >> 20, dev & 1048575, inode));
 CREATE MACRO thread_text(comm, pid, tid) AS coalesce(comm || ' ', '') || '(pid ' || pid || if(tid <> pid, ', thread ' || tid, '') || ')';
+-- PROT_* as /proc/PID/maps writes them
+CREATE MACRO prot_text(prot) AS if(prot & 1 <> 0, 'r', '-') || if(prot & 2 <> 0, 'w', '-') || if(prot & 4 <> 0, 'x', '-');
 -- bytes up to the next page, and down
 CREATE MACRO page_up(bytes) AS (bytes + 4095) & ~4095::UBIGINT;
 CREATE MACRO page_down(bytes) AS bytes & ~4095::UBIGINT;

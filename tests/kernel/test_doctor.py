@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from recorder.hooks import HOOKS
 from recorder.schema import SYSCALLS
 from tests.support.terminal import on_terminal
 
@@ -64,10 +65,19 @@ def test_each_raw_tracepoint_agrees_with_tracefs(plan: dict[str, dict[str, str]]
         assert probe["state"] == ("on" if event in events else "absent"), event
 
 
-def test_symbols_agree_with_kallsyms(plan: dict[str, dict[str, str]]) -> None:
+def test_hooks_agree_with_kallsyms(plan: dict[str, dict[str, str]]) -> None:
     symbols = {line.split()[2] for line in Path("/proc/kallsyms").read_text().splitlines()}
-    for name in ("do_mmap", "do_mmap_pgoff", "update_mmap_zero_pfn"):
-        assert plan[f"symbol {name}"]["state"] == ("on" if name in symbols else "absent"), name
+    kprobes = Path("/sys/bus/event_source/devices/kprobe").exists()
+    assert plan["kprobes"]["state"] == ("on" if kprobes else "absent")
+    for hook in HOOKS:
+        probe = plan[f"hook {hook.name}"]
+        there = [function.name for function in hook.functions if function.name in symbols]
+        if there:
+            assert (probe["state"], probe["source"]) == ("on" if kprobes else "off", f"kprobe:{there[0]}")
+            assert kprobes or there[0] in probe["why"]
+        else:
+            assert probe["state"] == "absent"
+            assert all(f"no symbol {function.name}" in probe["why"] for function in hook.functions)
 
 
 def test_settings_agree_with_proc(plan: dict[str, dict[str, str]]) -> None:

@@ -107,14 +107,6 @@ def test_calls_are_those_that_tracefs_lists() -> None:
     assert states["call mmap"] == "on"
 
 
-def test_symbols_are_those_of_kallsyms() -> None:
-    names = {line.split()[2] for line in Path("/proc/kallsyms").read_text().splitlines()}
-    states = {probe.fact: probe.state for probe in make_plan()}
-    for name in ("do_mmap", "do_mmap_pgoff", "update_mmap_zero_pfn"):
-        assert (states[f"symbol {name}"] == "on") == (name in names)
-    assert states["symbol update_mmap_zero_pfn"] == "absent"
-
-
 def test_no_btf(empty: Path) -> None:
     plan = Plan(f"mount --bind {empty} /sys/kernel/btf")
     assert plan.fatal == ["BTF"]

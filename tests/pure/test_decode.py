@@ -9,7 +9,8 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recorder.decode import RECORDS, decode_calls, decode_faults, decode_files, decode_tasks
+from recorder.decode import RECORDS, decode_calls, decode_faults, decode_files, decode_hooks, decode_tasks
+from recorder.hooks import FUNCTIONS
 from recorder.ring import Columns
 from recorder.schema import NR_I386, PATH_BYTES, SYSCALLS, TABLES, Syscall, arrow_schema
 
@@ -185,6 +186,32 @@ def test_faults() -> None:
         strict=True,
     ):
         assert got == {name: row[name] for name in names} | who(row) | more
+
+
+def test_hooks() -> None:
+    """Each hit has the columns of its hook alone, and a failure none but its error."""
+    row = {
+        "ts_ns": 5, "addr": 0x1000, "size": 0x2000, "prot": 3, "flags": 17, "pgoff": 7, "offset_bytes": 21,
+        "length_bytes": 22, "old_size_bytes": 23, "new_size_bytes": 24, "inode": 77, "dev": 8, "generation": 9,
+        "mm": 6, "cgroup_id": 7, "pid": 11, "tid": 12, "comm": b"cut", "cpu": 1, "stack_id": NO_STACK, "ret": 0,
+    }  # fmt: skip
+    file = ("inode", "dev", "generation", "old_size_bytes")
+    hits: list[tuple[str, str, dict[str, int], tuple[str, ...]]] = [
+        ("mmap", "do_mmap", {}, ("addr", "size", "prot", "flags", "pgoff", *file)),
+        ("mmap", "do_mmap", {"inode": 0}, ("addr", "size", "prot", "flags", "pgoff")),
+        ("unmap", "do_vmi_align_munmap", {"inode": 0}, ("addr", "size")),
+        ("unmap", "__do_munmap", {"inode": 0, "ret": -12}, ()),
+        ("truncate", "do_truncate", {}, ("new_size_bytes", *file)),
+        ("allocate", "vfs_fallocate", {}, ("flags", "offset_bytes", "length_bytes", *file)),
+        ("invalidate", "unmap_mapping_range", {}, ("flags", "offset_bytes", "length_bytes", *file)),
+    ]
+    expected = []
+    for hook, function, change, columns in hits:
+        filled = who(row) | {"ts_ns": 5, "hook": hook, "function": function} | {name: row[name] for name in columns}
+        filled |= {"errno": 12} if change.get("ret") else {}
+        expected.append(dict.fromkeys(column.name for column in TABLES["hooks"].columns) | filled)
+    rows = [row | {"nr": FUNCTIONS.index(function)} | change for _, function, change, _ in hits]
+    check(decode_hooks(records("hooks", rows)), "hooks", expected)
 
 
 def test_columns_are_filled_and_used_again() -> None:

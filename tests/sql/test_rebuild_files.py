@@ -226,6 +226,7 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
             (71, 265, "1006", "1008", 2, "0", "mmap", 260, 34, "1006", "1008"),
         ],
     ),
+    "25_unmaps": ("SELECT space, tid, t(ts_ns), lo, hi, t(call_ns), call, errno FROM unmaps", []),
     "26_removals": (
         "SELECT tid, t(enter_ns), t(exit_ns), cause, flags, p(take_lo), p(take_hi), attach_look, p(source), p(put_lo), p(put_hi), p(delta), several_hi FROM removals",
         [
@@ -234,6 +235,7 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
             (7, 300, 310, "shmdt", 0, "2000", "2003", 9, None, None, None, None, None),
         ],
     ),
+    "27_hooked": ("SELECT id, t(ts_ns) FROM hooked", []),
     "27_images_at_exec": (
         "SELECT space, t(ts_ns), tid, p(from_page), p(to_page), known FROM images_at_exec",
         [

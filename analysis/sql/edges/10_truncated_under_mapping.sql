@@ -28,7 +28,7 @@ shrinks AS MATERIALIZED (
         CASE WHEN how = 'shrank' THEN page_up(new_size_bytes) WHEN how IN ('hole', 'zeroed') THEN page_up(offset_bytes) ELSE page_down(offset_bytes) END
             AS lost_from,
         CASE WHEN how IN ('hole', 'zeroed') THEN page_down(offset_bytes + length_bytes) ELSE page_up(old_size_bytes) END AS lost_to
-    FROM files
+    FROM file_changes
     WHERE errno = 0 AND inode IS NOT NULL AND (operation <> 'fallocate' OR flags & 58 <> 0)
         AND coalesce(new_size_bytes < old_size_bytes, true) = (operation <> 'fallocate' OR (flags & 8 <> 0))
 ),

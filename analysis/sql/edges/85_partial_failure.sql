@@ -1,10 +1,10 @@
 -- Which calls failed, and changed mappings all the same?
 -- mprotect over a hole has changed the pages before it; mmap(MAP_FIXED) refused by the file's own handler leaves a hole; mremap of
 -- several mappings has moved some; madvise and mlock over a hole have done their work on the mappings that are there. Seen by
--- the records of the failed call, or by the next reading of the maps. medium: the mappings are not as the caller believes; high:
+-- the records of the failed call, by a probe on the kernel's removals, or by the next reading of the maps. medium: the mappings are not as the caller believes; high:
 -- it then got a SIGSEGV or SIGBUS there; low: only contents (madvise) or locks (mlock) changed. start and end: what changed.
 -- facts: error (name of the errno), asked (range), changed (range), changed_bytes, how (protected, unmapped, moved, advised,
--- locked), known_by (records, reading), faults, first_fault_ns.
+-- locked), known_by (records, reading, hooks), faults, first_fault_ns.
 -- Cost: one pass over the timeline for what failed calls did; a range join only with address spaces in which such calls failed.
 WITH
 failed AS MATERIALIZED (
@@ -33,6 +33,17 @@ recorded AS (
     FROM timeline
     JOIN failed ON timeline.capture = failed.capture AND timeline.space = failed.space AND call_ns = ts_enter_ns AND cause_tid = tid
     WHERE cause IN ('mprotect', 'pkey_mprotect') AND from_ns = cause_ns -- not what is parted later where certainty ends
+    GROUP BY failure
+),
+-- a probe saw what it took before it failed
+taken AS (
+    SELECT
+        failure, 'unmapped' AS how, 'hooks' AS known_by, min(start) AS start, max("end") AS "end", sum("end" - start) AS changed_bytes,
+        min(timeline.to_ns) AS ts_ns, any_value(dev) AS dev, any_value(inode) AS inode, any_value(generation) AS generation, any_value(path) AS path,
+        any_value(path_bytes) AS path_bytes, min(offset_bytes) AS offset_bytes, any_value(reason) AS reason
+    FROM timeline
+    JOIN failed ON timeline.capture = failed.capture AND timeline.space = failed.space AND end_call_ns = ts_enter_ns AND end_tid = tid
+    WHERE end_cause IN ('mmap', 'mremap') AND to_ns BETWEEN ts_enter_ns AND ts_exit_ns
     GROUP BY failure
 ),
 -- what a reading found gone, where a doubt that the call raised ends with it
@@ -82,7 +93,7 @@ worked AS (
     GROUP BY failure
 ),
 changes AS MATERIALIZED (
-    FROM recorded UNION ALL BY NAME FROM read UNION ALL BY NAME FROM worked
+    FROM recorded UNION ALL BY NAME FROM taken UNION ALL BY NAME FROM read UNION ALL BY NAME FROM worked
 ),
 hurt AS (
     SELECT failure, changes.how, count(*) AS faults, min(fault.ts_ns) AS first_fault_ns, arg_min(signal, fault.ts_ns) AS signal, arg_min(fault.tid, fault.ts_ns) AS fault_tid

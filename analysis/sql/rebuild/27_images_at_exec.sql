@@ -1,6 +1,6 @@
 -- How much of an executed file's first mapping is really there?
 -- The loader maps the first segment with the length of the whole image and at once unmaps what is past the segment
--- (fs/binfmt_elf.c, elf_load): of that no record tells.
+-- (fs/binfmt_elf.c, elf_load): of that no record tells, but a probe on removals does (unmaps).
 CREATE TABLE images_at_exec (
     -- number of the address space
     space,
@@ -12,7 +12,7 @@ CREATE TABLE images_at_exec (
     from_page,
     -- first page past the mapping [pages]
     to_page,
-    -- whether the file's program headers are in the capture
+    -- whether that is known: a probe saw it, or the file's program headers are in the capture
     known
 ) AS
 WITH firsts AS (
@@ -27,8 +27,10 @@ loaded AS (
 ),
 sized AS (
     SELECT
-        firsts.*, min(lo + pages_up(segment.filesz + (segment.vaddr & 4095))) AS segment_end
+        firsts.*, coalesce(any_value(trims.lo), min(firsts.lo + pages_up(segment.filesz + (segment.vaddr & 4095)))) AS segment_end
     FROM firsts
+    LEFT JOIN (SELECT space, tid, ts_ns, lo, hi FROM unmaps WHERE call IS NULL) AS trims
+        ON firsts.space = trims.space AND firsts.tid = trims.tid AND firsts.hi = trims.hi AND firsts.lo < trims.lo AND firsts.ts_ns < trims.ts_ns
     LEFT JOIN loaded
         ON firsts.dev = loaded.dev AND firsts.inode = loaded.inode
         AND (firsts.generation = loaded.generation OR loaded.generation = 0)

@@ -1,6 +1,7 @@
 -- Which removals overlapped another thread's change of the same pages, and can it be told which came first?
 -- What the kernel placed itself was free, so it came after what was there was taken; if nothing was there, see 81_doubts.
 -- A change of protection needs its pages, so it came before they were taken, which the removal's return says anyway.
+-- Where a probe saw the removal (hooked), its order is known.
 CREATE TABLE races (
     -- number of the removal
     id,
@@ -117,4 +118,6 @@ FROM (
     FROM either_way JOIN removals AS mover USING (id) JOIN (SELECT id AS other_id, * FROM removals) AS taker USING (other_id)
     WHERE mover.source IS NOT NULL AND taker.source IS NULL AND mover.take_lo < taker.take_hi AND mover.take_hi > taker.take_lo
 ) AS found(id, verdict, other_ns, other_id, space, lo, hi, other)
-JOIN removals USING (id);
+JOIN removals USING (id)
+-- a fork's instant is no probe's
+WHERE other = 'fork' OR id NOT IN (SELECT id FROM hooked) OR (other_id IS NOT NULL AND other_id NOT IN (SELECT id FROM hooked));

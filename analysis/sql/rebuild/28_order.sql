@@ -1,6 +1,6 @@
 -- When did each removal take effect, as far as can be told?
--- At its return, unless another thread's change inside the call says that it was earlier. Times are ranked: eight
--- places in a nanosecond, so that what must come just before something else has room.
+-- When a probe saw it; else at its return, unless another thread's change inside the call says that it was earlier. Times are
+-- ranked: eight places in a nanosecond, so that what must come just before something else has room.
 CREATE TABLE ordered (
     -- number of the removal
     id,
@@ -12,8 +12,8 @@ befores AS (
     SELECT id, other_id, other_ns FROM races WHERE verdict = 'before'
 ),
 after_records AS (
-    SELECT removals.id, least(exit_ns * 8 + 4, first) AS key
-    FROM removals LEFT JOIN (SELECT id, min(other_ns) * 8 + 2 AS first FROM befores GROUP BY id) AS found ON removals.id = found.id
+    SELECT removals.id, least(coalesce(ts_ns, exit_ns) * 8 + 4, first) AS key
+    FROM removals LEFT JOIN hooked USING (id) LEFT JOIN (SELECT id, min(other_ns) * 8 + 2 AS first FROM befores GROUP BY id) AS found ON removals.id = found.id
 ),
 -- a removal that must come before another comes just before it; twice, for one before one before one
 after_one AS (

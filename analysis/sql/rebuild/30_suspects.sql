@@ -13,19 +13,37 @@ CREATE TABLE suspects (
     -- thread of the event that raised the doubt
     tid
 ) AS
+WITH
+-- a probe on every removal tells what a failed call took, and of one without a removal that it took nothing. That mmap's are among
+-- them is seen by others'
+told AS (
+    SELECT
+        (SELECT count(*) > 0 FROM unmaps WHERE call = 'mmap' AND errno = 0) AS mmap,
+        (SELECT count(*) > 0 FROM unmaps) AS mremap
+),
+blind AS (
+    SELECT from_ns::BIGINT AS from_ns, to_ns::BIGINT AS to_ns FROM losses WHERE source = 'hooks'
+),
+failures AS (
+    SELECT
+        *, if(call = 'mmap', told.mmap, told.mremap) AND NOT EXISTS (FROM blind WHERE exit_ns >= from_ns AND enter_ns <= to_ns) AS seen
+    FROM calls, told
+    WHERE errno <> 0 AND call IN ('mmap', 'mremap')
+)
 -- errors found before anything is touched: EBADF, EEXIST, and EINVAL for what is no whole page
 SELECT
     space, exit_ns * 8 + 6, page, page + pages, 'a failed mmap(MAP_FIXED) can leave a hole', tid
-FROM calls
-WHERE call = 'mmap' AND errno <> 0 AND flags & 16 <> 0 AND flags & 1048576 = 0 AND errno NOT IN (9, 17) AND pages > 0
+FROM failures
+WHERE call = 'mmap' AND flags & 16 <> 0 AND flags & 1048576 = 0 AND errno NOT IN (9, 17) AND pages > 0 AND NOT seen
 UNION ALL
 SELECT space, exit_ns * 8 + 6, new_page, new_page + new_pages, 'a failed mremap(MREMAP_FIXED) can have unmapped its target', tid
-FROM calls
-WHERE call = 'mremap' AND errno <> 0 AND flags & 2 <> 0 AND new_pages > 0
+FROM failures
+WHERE call = 'mremap' AND flags & 2 <> 0 AND new_pages > 0 AND NOT seen
 UNION ALL
 SELECT space, exit_ns * 8 + 6, page, page + pages, 'a failed mremap of several mappings can have moved some', tid
-FROM calls
-WHERE call = 'mremap' AND errno <> 0 AND flags & 2 <> 0 AND new_pages = pages AND pages > 0
+FROM failures
+WHERE call = 'mremap' AND flags & 2 <> 0 AND new_pages = pages AND pages > 0
+    AND (NOT seen OR EXISTS (FROM unmaps WHERE unmaps.tid = failures.tid AND call_ns = enter_ns))
 UNION ALL
 SELECT space, exit_ns * 8 + 6, page, page + 1, 'what was attached there is not known', tid
 FROM calls
