@@ -30,7 +30,7 @@ CREATE VIEW truncations (
 SELECT
     capture, host, ts_enter_ns, pid, comm, operation, path_given,
     format('{:02x}:{:02x}', dev >> 20, dev & 1048575), inode, generation, old_size_bytes, new_size_bytes, identity
-FROM file_changes
+FROM file_calls
 WHERE errno = 0 AND (
     new_size_bytes < old_size_bytes
     -- the size at entry is not always known; asked to go to nothing is enough then

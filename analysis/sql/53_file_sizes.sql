@@ -30,9 +30,9 @@ FROM syscalls
 WHERE fd_inode IS NOT NULL AND fd_size_bytes IS NOT NULL
 UNION ALL
 SELECT capture, host, dev, inode, generation, ts_enter_ns, old_size_bytes, 'before', pid, tid, if(identity = 'path', 'possible', 'certain')
-FROM file_changes
+FROM file_calls
 WHERE inode IS NOT NULL AND old_size_bytes IS NOT NULL
 UNION ALL
 SELECT capture, host, dev, inode, generation, ts_exit_ns, new_size_bytes, 'after', pid, tid, if(identity = 'path', 'possible', 'certain')
-FROM file_changes
+FROM file_calls
 WHERE inode IS NOT NULL AND new_size_bytes IS NOT NULL AND errno = 0;

@@ -295,12 +295,19 @@ cuts AS (
         any_value(size_bytes) AS seen_size, any_value(size_certainty) AS size_certainty, any_value(page_bytes) AS page_bytes,
         any_value(enough_ns) AS enough_ns, any_value(later_size) AS later_size, count(files.tid) AS candidates,
         arg_min({'pid': files.pid, 'tid': files.tid, 'comm': files.comm, 'stack_id': files.stack_id, 'call': operation, 'ns': ts_enter_ns, 'to_ns': ts_exit_ns,
-            'old': old_size_bytes, 'new': new_size_bytes, 'identity': identity}, ts_exit_ns) AS cut
+            'old': old_size_bytes, 'new': new_size_bytes, 'doubt': doubt}, ts_exit_ns) AS cut
     FROM seen
-    LEFT JOIN file_changes AS files ON seen.capture = files.capture AND seen.dev = files.dev AND seen.inode = files.inode
-        AND coalesce(seen.generation = files.generation, true) AND errno = 0
-        AND new_size_bytes <= page_bytes AND coalesce(old_size_bytes > page_bytes, true)
-        AND ts_enter_ns <= ts_ns AND ts_exit_ns > coalesce(enough_ns, 0)
+    LEFT JOIN (
+        -- a file that only its mappings tell is taken where no call is known to have cut it
+        SELECT seen.hit, changes.*, bool_or(identity <> 'mapping') OVER (PARTITION BY seen.hit) AS known
+        FROM seen
+        JOIN file_changes AS changes ON seen.capture = changes.capture AND seen.dev = changes.dev AND seen.inode = changes.inode
+            AND coalesce(seen.generation = changes.generation, true)
+            AND new_size_bytes <= page_bytes AND coalesce(old_size_bytes > page_bytes, true)
+            AND (identity <> 'mapping' OR coalesce(new_size_bytes = exact_size, true))
+            AND ts_enter_ns <= ts_ns AND ts_exit_ns > coalesce(enough_ns, 0)
+        QUALIFY identity <> 'mapping' OR NOT known
+    ) AS files USING (hit)
     GROUP BY hit
 ),
 told AS (
@@ -404,7 +411,7 @@ reasoned AS (
             WHEN what = 'not inherited' AND kept_call_ns IS NULL THEN 'why the fork left it out was not recorded'
             WHEN what = 'within file' AND size_bytes IS NULL THEN 'how long the file was is not recorded'
             WHEN what = 'truncated' AND cut IS NULL THEN 'the call that truncated it was not recorded, or its file could not be looked up by path'
-            WHEN what = 'truncated' AND cut.identity = 'path' THEN 'the file was looked up by its path, after the call'
+            WHEN what = 'truncated' AND cut.doubt IS NOT NULL THEN cut.doubt
             WHEN what = 'truncated' AND candidates > 1 THEN 'several calls truncated it, and how long it was before each is not recorded'
             WHEN what = 'beyond end' AND seen_size IS NULL THEN 'how long the file was when it was mapped is not recorded'
             WHEN exact_size IS NOT NULL THEN NULL

@@ -34,7 +34,17 @@ def _of(told: tuple[dict[str, Facts], list[Finding]], case: str) -> tuple[Facts,
     return facts, [row for row in told[1] if (row["dev"], row["inode"]) == (facts["dev"], facts["inode"])]
 
 
-@pytest.mark.parametrize("case", ["own", "by_path", "by_open", "tmpfs", "memfd", "renamed"])
+BY_PATH = {
+    "by_path": "the file was looked up by its path, after the call",
+    "by_path_unlinked": "the path led nowhere after the call",
+    "by_path_moved": "the path led nowhere after the call",
+    "by_path_exchanged": "the path led nowhere after the call",
+    "by_path_relative": "the path led nowhere after the call",
+}
+"""Why the file of a call by path is only possible. A file that is too old to be the one counts as none."""
+
+
+@pytest.mark.parametrize("case", ["own", *BY_PATH, "by_open", "tmpfs", "memfd", "renamed"])
 def test_who_truncated_the_file_that_a_process_died_of(told: Any, case: str) -> None:
     facts, found = _of(told, case)
     assert facts["signal"] == -signal.SIGBUS
@@ -43,7 +53,8 @@ def test_who_truncated_the_file_that_a_process_died_of(told: Any, case: str) -> 
     assert (row["start"], row["end"]) == (facts["start"], facts["end"])
     assert (row["facts"]["faults"], row["facts"]["fault_pids"]) == ("1", str(facts["victim"]))
     # a call by path names its file only after it was made
-    assert row["certainty"] == ("possible" if case == "by_path" else "certain")
+    assert row["certainty"] == ("possible" if case.startswith("by_path") else "certain")
+    assert (row["reason"] or "").startswith(BY_PATH.get(case, ""))
     assert str(facts["by"]) in row["sentence"] and "SIGBUS came of it once" in row["sentence"]
 
 
@@ -96,7 +107,9 @@ def test_pages_past_the_end_of_a_file(told: Any, case: str, severity: str, grew:
         assert facts["signal"] == -signal.SIGBUS
 
 
-@pytest.mark.parametrize("case", ["near_part", "near_unmapped", "near_grown", "near_other", "near_rest"])
+@pytest.mark.parametrize(
+    "case", ["near_part", "near_unmapped", "near_grown", "near_other", "near_rest", "near_exchanged", "near_same_name"]
+)
 def test_what_lost_no_mapped_page_is_not_found(told: Any, case: str) -> None:
     assert _of(told, case)[1] == []
 

@@ -112,6 +112,38 @@ def main(folder: Path) -> None:
     three_processes(folder, "by_path", lambda path: os.truncate(path, 0))
     three_processes(folder, "by_open", lambda path: os.close(os.open(path, os.O_WRONLY | os.O_TRUNC)))
 
+    # by a path that leads nowhere, or to another file, when the call has returned
+    def unlinked(path: Path) -> None:
+        os.truncate(path, 0)
+        path.unlink()
+
+    def moved(path: Path) -> None:
+        os.truncate(path, 0)
+        path.rename(path.with_name("moved away"))
+
+    (folder / "second").mkdir()
+    second = made(folder / "second" / "by_path_exchanged", 4)
+    mapped(second, 4)
+    same_name = made(folder / "second" / "by_path_relative", 4)
+    mapped(same_name, 4)
+    time.sleep(0.05)  # the second file is older than the call
+
+    def exchanged(path: Path) -> None:
+        os.truncate(path, 0)
+        (folder / "second" / path.name).rename(path)
+
+    def relative(path: Path) -> None:
+        os.chdir(folder)
+        os.truncate(path.name, 0)
+        path.unlink()
+
+    three_processes(folder, "by_path_unlinked", unlinked)
+    three_processes(folder, "by_path_moved", moved)
+    three_processes(folder, "by_path_exchanged", exchanged)
+    three_processes(folder, "by_path_relative", relative)
+    tell("near_exchanged", second)
+    tell("near_same_name", same_name)
+
     # tmpfs and memfd; a file renamed between
     shm = Path(f"/dev/shm/maptrail-{me}")
     fd = made(shm, 4)

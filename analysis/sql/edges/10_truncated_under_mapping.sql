@@ -4,7 +4,8 @@
 -- and touching what is past the end raises SIGBUS; a hole or a zeroed range reads zeros. A file replaced by another one, renamed
 -- over it, is no truncation: the mapping keeps the old file, and the finding says so (info).
 -- high: SIGBUS came of it (see fault_causes); medium: nobody was killed yet, but pages of
--- another process, or of mappings that stayed, are gone; low: a hole, or mappings of the process itself that it then unmapped.
+-- another process, or of mappings that stayed, are gone; low: a hole, mappings of the process itself that it then unmapped, or
+-- a truncation by a path that led nowhere after it, so that the file is a guess (see file_changes).
 -- facts: how (shrank, hole, zeroed, collapsed, shifted, replaced), old_size_bytes and new_size_bytes (of the file; the old one at
 -- least so much where a call by path took it), lost_bytes (mapped and gone), ranges (of the addresses lost, at most eight),
 -- perms, faults (SIGBUS there), first_fault_ns and stayed_ns (from the call on; the latter null: to the end), fault_pids,
@@ -15,7 +16,7 @@ WITH
 shrinks AS MATERIALIZED (
     SELECT
         row_number() OVER () AS shrink, capture, host, pid, tid, comm, stack_id, operation AS call, ts_enter_ns, ts_exit_ns,
-        dev, inode, generation, identity, old_size_bytes, new_size_bytes,
+        dev, inode, generation, doubt AS file_doubt, identity = 'mapping' AS by_mapping, by_mapping AND NOT sole AS one_of_several, old_size_bytes, new_size_bytes,
         CASE
             WHEN operation <> 'fallocate' THEN 'shrank'
             -- include/uapi/linux/falloc.h
@@ -29,7 +30,7 @@ shrinks AS MATERIALIZED (
             AS lost_from,
         CASE WHEN how IN ('hole', 'zeroed') THEN page_down(offset_bytes + length_bytes) ELSE page_up(old_size_bytes) END AS lost_to
     FROM file_changes
-    WHERE errno = 0 AND inode IS NOT NULL AND (operation <> 'fallocate' OR flags & 58 <> 0)
+    WHERE inode IS NOT NULL AND (operation <> 'fallocate' OR flags & 58 <> 0)
         AND coalesce(new_size_bytes < old_size_bytes, true) = (operation <> 'fallocate' OR (flags & 8 <> 0))
 ),
 -- where the size before is not recorded: a file is never shorter than it was last seen
@@ -73,8 +74,8 @@ hit AS (
 party AS (
     SELECT
         shrink, space, any_value(COLUMNS([
-            'capture', 'host', 'pid', 'tid', 'comm', 'stack_id', 'call', 'ts_enter_ns', 'ts_exit_ns', 'dev', 'inode', 'generation', 'identity',
-            'old_size_bytes', 'new_size_bytes', 'how', 'at_least', 'space_pid'
+            'capture', 'host', 'pid', 'tid', 'comm', 'stack_id', 'call', 'ts_enter_ns', 'ts_exit_ns', 'dev', 'inode', 'generation', 'file_doubt',
+            'by_mapping', 'one_of_several', 'old_size_bytes', 'new_size_bytes', 'how', 'at_least', 'space_pid'
         ])),
         any_value(path) AS path, any_value(path_bytes) AS path_bytes, min(lost_start) AS start, max(lost_end) AS "end",
         min(lost_offset) AS offset_bytes, sum(lost_end - lost_start) AS lost_bytes,
@@ -84,7 +85,7 @@ party AS (
         bool_and(to_ns IS NOT NULL) AS gone, bool_and(from_ns > ts_exit_ns) AS inherited,
         coalesce(
             any_value(doubt),
-            if(any_value(identity) = 'path', 'the file was looked up by its path, after the call', NULL),
+            any_value(file_doubt),
             if(any_value(at_least) AND any_value(old_size_bytes) IS NULL, 'how large the file was before is not recorded', NULL),
             if(bool_or(from_ns BETWEEN ts_enter_ns AND ts_exit_ns OR to_ns < ts_exit_ns), 'it was mapped or unmapped while the call ran', NULL)
         ) AS reason
@@ -103,7 +104,7 @@ truncated AS (
     FROM party
     LEFT JOIN hit USING (shrink, space)
     LEFT JOIN names ON names.capture = party.capture AND names.pid = space_pid
-    WHERE faults > 0 OR NOT inherited
+    WHERE faults > 0 OR NOT (inherited OR one_of_several)
 ),
 -- the same path with another inode, while the first one was still mapped
 inodes AS MATERIALIZED (
@@ -133,7 +134,7 @@ SELECT
     capture, host,
     CASE
         WHEN faults > 0 THEN 'high'
-        WHEN how NOT IN ('shrank', 'collapsed') THEN 'low'
+        WHEN how NOT IN ('shrank', 'collapsed') OR by_mapping THEN 'low'
         WHEN others OR NOT gone THEN 'medium'
         ELSE 'low'
     END AS severity,

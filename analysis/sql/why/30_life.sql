@@ -21,7 +21,6 @@ changes AS (
     JOIN stood ON files.capture = stood.capture AND files.dev = stood.dev AND files.inode = stood.inode AND stood.inode <> 0
         AND coalesce(files.generation = stood.generation, true) AND ts_enter_ns < coalesce(stood.to_ns, 18446744073709551615)
     JOIN question ON ts_enter_ns <= at_ns
-    WHERE errno = 0
 )
 SELECT
     capture, from_ns AS ts_ns, 'mapping' AS what, if(reason IS NULL, 'certain', 'possible') AS certainty, reason,
@@ -46,8 +45,8 @@ FROM mapped JOIN question ON to_ns <= at_ns
 WHERE next_ns IS DISTINCT FROM to_ns
 UNION ALL BY NAME
 SELECT
-    capture, ts_enter_ns AS ts_ns, if(new_size_bytes > old_size_bytes, 'growth', 'truncation') AS what, if(identity = 'path', 'possible', 'certain') AS certainty,
-    if(identity = 'path', 'the file was looked up by its path, after the call', NULL) AS reason,
+    capture, ts_enter_ns AS ts_ns, if(new_size_bytes > old_size_bytes, 'growth', 'truncation') AS what, if(doubt IS NULL, 'certain', 'possible') AS certainty,
+    doubt AS reason,
     format('{} by {}: {}{}; offset {} is {} then', operation, thread_text(comm, pid, tid),
         if(old_size_bytes IS NULL, '', 'from ' || size_text(old_size_bytes) || ' '), 'to ' || size_text(new_size_bytes),
         address_text(page_down(at_bytes)), if(page_down(at_bytes) < new_size_bytes, 'in the file', 'beyond its end')) AS text,
@@ -58,8 +57,8 @@ WHERE operation <> 'fallocate' AND new_size_bytes IS NOT NULL
 UNION ALL BY NAME
 -- flags: include/uapi/linux/falloc.h
 SELECT
-    capture, ts_enter_ns AS ts_ns, if(flags & 10 <> 0, 'truncation', 'growth') AS what, if(identity = 'path', 'possible', 'certain') AS certainty,
-    if(identity = 'path', 'the file was looked up by its path, after the call', NULL) AS reason,
+    capture, ts_enter_ns AS ts_ns, if(flags & 10 <> 0, 'truncation', 'growth') AS what, if(doubt IS NULL, 'certain', 'possible') AS certainty,
+    doubt AS reason,
     format('fallocate by {}: {} of {} bytes at {}', thread_text(comm, pid, tid),
         CASE WHEN flags & 2 <> 0 THEN 'a hole' WHEN flags & 8 <> 0 THEN 'collapse' WHEN flags & 16 <> 0 THEN 'zeros' ELSE 'room' END,
         length_bytes, address_text(changes.offset_bytes)) AS text,

@@ -1,7 +1,7 @@
 -- Which calls changed, or could change, a file's size or contents under its mappings, and which file was it?
 -- The table files, with the file that the kernel really cut or punched where a probe saw it (table hooks), and a row for each
 -- change that no call of files made: io_uring's, the kernel's NFS and SMB servers'. Such a row's times are both the probe's.
-CREATE VIEW file_changes (
+CREATE VIEW file_calls (
     -- directory name of the capture
     capture,
     -- name of the machine
