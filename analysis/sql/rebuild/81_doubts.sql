@@ -35,8 +35,8 @@ FROM (
         FROM races
         WHERE verdict = 'before' AND other_ns IS NOT NULL AND lo < hi AND other IN ('mmap', 'shmat', 'io_setup', 'map_shadow_stack')
     ) AS chosen
-    LEFT JOIN (SELECT plane // 4 AS space, lo, hi, end_call_ns, end_tid FROM pieces WHERE plane % 4 = 0 AND end_call_ns IS NOT NULL) AS taken
-        ON chosen.space = taken.space AND enter_ns = end_call_ns AND tid = end_tid AND chosen.lo < taken.hi AND chosen.hi > taken.lo
+    LEFT JOIN (SELECT plane // 4 AS space, lo, hi, end_call_ns, end_actor FROM pieces WHERE plane % 4 = 0 AND end_call_ns IS NOT NULL) AS taken
+        ON chosen.space = taken.space AND enter_ns = end_call_ns AND tid = end_actor >> 7 AND chosen.lo < taken.hi AND chosen.hi > taken.lo
     GROUP BY ALL
 ) AS chosen
 JOIN (
