@@ -858,6 +858,40 @@ def test_a_call_that_goes_on_over_a_reading_disturbs_it(tmp_path: Path) -> None:
         ]
 
 
+def test_what_can_have_been_taken_at_once_is_possible_wherever_it_goes(tmp_path: Path) -> None:
+    """A munmap of free pages by another thread: in a copy and after a move of several, not after a move of one."""
+    calls = [
+        # where the kernel maps, and where it moves to, another thread's munmap is under way
+        call(500, 530, "munmap", 0x6000, 4, tid=71), call(505, 520, "mmap", 0, 2, 0x6001, flags=34),
+        call(540, 570, "munmap", 0x7000, 4, tid=71),
+        call(545, 560, "mremap", 0x1002, 2, 0x7001, flags=1, new_size=3 * PAGE),
+        call(600, 610, "mremap", 0x6001, 2, 0x8001, flags=3, new_size=2 * PAGE, new_addr=0x8001 * PAGE),
+        call(620, 630, "mremap", 0x7001, 3, 0x9001, flags=3, new_size=2 * PAGE, new_addr=0x9001 * PAGE),
+    ]  # fmt: skip
+    fork = [
+        task(580, "fork", pid=9, tid=9, parent_pid=7, parent_tid=7),
+        task(581, "clone", "bpf", pid=9, tid=9, parent_pid=7, parent_tid=7, clone_flags=17, mm=3),
+    ]
+    rows = ROWS | {
+        "syscalls": [*ROWS["syscalls"], *calls], "vmas": [*ROWS["vmas"], vma(510, 0x6001, 2)],
+        "tasks": [*ROWS["tasks"], *fork], "losses": [], "maps": [],
+    }  # fmt: skip
+    with Engine(open_captures([build_capture(tmp_path / "capture", rows)])) as engine:
+        Rebuild(engine).run()
+        found = engine.execute(
+            "SELECT space, format('{:x}', start >> 12), ((\"end\" - start) >> 12)::INTEGER, cause::VARCHAR, certainty = 'possible' "
+            "FROM rectangles WHERE start >= 24576::UBIGINT << 12 ORDER BY ALL"
+        )
+    assert found == [
+        (1, "6001", 2, "mmap", True),
+        (1, "7001", 3, "mremap", True),
+        (1, "8001", 2, "mremap", True),
+        (1, "9001", 2, "mremap", False),
+        (3, "6001", 2, "fork", True),
+        (3, "7001", 3, "fork", True),
+    ]
+
+
 def test_rows_of_a_table_made_in_an_order_are_numbered_in_it(tmp_path: Path) -> None:
     """The number of a write is its place in the order; DuckDB makes tables with all its threads."""
     capture = build_capture(tmp_path / "capture", ROWS)

@@ -21,7 +21,9 @@ CREATE TABLE races (
     -- thread of the removal
     tid,
     -- entry of the removal [ns, CLOCK_MONOTONIC]
-    enter_ns
+    enter_ns,
+    -- entry of the other, if it is a removal too [ns, CLOCK_MONOTONIC]
+    other_call_ns
 ) AS
 WITH
 many AS (
@@ -88,7 +90,7 @@ either_way AS (
     UNION
     SELECT other_id, id FROM met WHERE other_id IS NOT NULL
 )
-SELECT found.*, removals.tid, removals.enter_ns
+SELECT found.*, removals.tid, removals.enter_ns, others.enter_ns
 FROM (
     SELECT
         id, CASE WHEN place = 'chosen' THEN 'before' ELSE 'unknown' END, other_ns, NULL, coalesce(copy, space),
@@ -124,4 +126,5 @@ FROM (
     FROM either_way JOIN removals AS mover USING (id) JOIN (SELECT id AS other_id, * FROM removals) AS taker USING (other_id)
     WHERE mover.source IS NOT NULL AND taker.source IS NULL AND mover.take_lo < taker.take_hi AND mover.take_hi > taker.take_lo
 ) AS found(id, verdict, other_ns, other_id, space, lo, hi, other)
-JOIN removals USING (id);
+JOIN removals USING (id)
+LEFT JOIN removals AS others ON other_id = others.id;
