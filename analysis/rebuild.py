@@ -157,8 +157,7 @@ class Rebuild:
 
 
 _FINAL = {
-    # sorted, so that a question of one address space reads its own rows and few others
-    "timeline": "SELECT * FROM rectangles ORDER BY space, from_ns",
+    "timeline": "SELECT * FROM rectangles",
     "spaces": "SELECT * FROM spaces_found ORDER BY space",
     "doubts": "SELECT space, lo::UBIGINT << 12, hi::UBIGINT << 12, from_ns, to_ns, reason FROM doubts_found",
     "marks": "SELECT * FROM marks_found ORDER BY space, from_ns",

@@ -1,6 +1,6 @@
 -- Which calls can have changed an address space, in pages of 4096 bytes?
 -- The i386 forms stand under the names of what they do.
-CREATE TABLE calls (
+CREATE VIEW every_call (
     -- number of the address space
     space,
     -- thread id
@@ -50,3 +50,11 @@ JOIN followed ON syscalls.syscall = followed.syscall AND (of IS NULL OR op = of)
 -- few uses a process: cheaper than an ASOF join, which sorts the calls
 JOIN users ON syscalls.pid = users.pid AND ts_enter_ns::BIGINT >= from_ns AND ts_enter_ns::BIGINT < next_ns
 WHERE call <> 'prctl' OR (subop = 7 AND errno = 0);
+-- Most are plain successes, each of interest to one question only; the others are asked for again and again.
+CREATE TABLE calls (
+    -- these are those of every_call
+    space, tid, enter_ns, exit_ns, call, errno, page, pages, result, flags, new_pages, new_page, op
+) AS
+FROM every_call WHERE call NOT IN ('mmap', 'munmap', 'mprotect', 'pkey_mprotect', 'remap_file_pages')
+UNION ALL
+FROM every_call WHERE call IN ('mmap', 'munmap', 'mprotect', 'pkey_mprotect', 'remap_file_pages') AND errno <> 0;

@@ -51,7 +51,7 @@ asked AS (
             WHEN call = 'brk' THEN result
             WHEN call IN ('shmat', 'io_setup') THEN 1::BIGINT << 51
         END AS last_page
-    FROM calls
+    FROM every_call AS calls
     LEFT JOIN breaks ON calls.call = 'brk' AND calls.space = breaks.space AND calls.exit_ns = breaks.exit_ns
     -- that call has no records
     WHERE call <> 'munmap'

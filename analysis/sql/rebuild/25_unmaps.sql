@@ -35,5 +35,5 @@ hits AS (
 SELECT
     hits.*, if(ts_ns <= exit_ns, enter_ns, NULL), if(ts_ns <= exit_ns, call, NULL), if(ts_ns <= exit_ns, errno, NULL)
 FROM hits
-ASOF LEFT JOIN (SELECT tid, enter_ns, exit_ns, call, errno FROM calls SEMI JOIN hits USING (tid)) AS calls
+ASOF LEFT JOIN (SELECT tid, enter_ns, exit_ns, call, errno FROM every_call SEMI JOIN hits USING (tid)) AS calls
     ON hits.tid = calls.tid AND hits.ts_ns >= calls.enter_ns;

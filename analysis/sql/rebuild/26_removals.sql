@@ -54,7 +54,7 @@ changes AS (
     SELECT
         space, tid, enter_ns, exit_ns, call, flags, page AS take_lo, page + pages AS take_hi, NULL::INTEGER AS attach_look,
         NULL::BIGINT AS source, NULL::BIGINT AS put_lo, NULL::BIGINT AS put_hi, NULL::BIGINT AS delta, NULL::BIGINT AS several_hi
-    FROM calls
+    FROM every_call
     WHERE call = 'munmap' AND errno = 0
     UNION ALL
     SELECT calls.space, tid, enter_ns, calls.exit_ns, call, flags, top, old_top, NULL, NULL, NULL, NULL, NULL, NULL

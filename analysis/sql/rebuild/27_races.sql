@@ -22,7 +22,9 @@ CREATE TABLE races (
     -- thread of the removal
     tid,
     -- entry of the removal [ns, CLOCK_MONOTONIC]
-    enter_ns
+    enter_ns,
+    -- entry of the other, if it is a removal too [ns, CLOCK_MONOTONIC]
+    other_call_ns
 ) AS
 WITH
 many AS (
@@ -31,58 +33,65 @@ many AS (
     GROUP BY space
     HAVING min(tid) <> max(tid) AND space IN (SELECT space FROM removals)
 ),
-events AS (
-    SELECT space, tid, enter_ns AS since, exit_ns AS until, id, NULL::BIGINT AS record, NULL::BIGINT AS copy
+moving AS (
+    SELECT DISTINCT space FROM removals SEMI JOIN many USING (space) WHERE put_lo IS NOT NULL
+),
+-- Which instants lie within which calls is found by equal numbers, not by sorting: time is parted into spans of 4 us,
+-- 66 us, 1 ms and so on, and each call stands under the one span, or two, longer than the call, that it lies in
+calls_sized AS (
+    SELECT
+        id, space, tid, enter_ns, exit_ns,
+        CASE
+            WHEN exit_ns - enter_ns < 1 << 12 THEN 12 WHEN exit_ns - enter_ns < 1 << 16 THEN 16
+            WHEN exit_ns - enter_ns < 1 << 20 THEN 20 WHEN exit_ns - enter_ns < 1 << 24 THEN 24
+            WHEN exit_ns - enter_ns < 1 << 28 THEN 28 ELSE 62
+        END AS bits
     FROM removals SEMI JOIN many USING (space)
+),
+under_way AS (
+    SELECT *, (enter_ns >> bits) * 64 + bits AS span FROM calls_sized
     UNION ALL
-    SELECT space, tid, ts_ns, NULL, NULL, rowid, NULL
+    SELECT *, (exit_ns >> bits) * 64 + bits FROM calls_sized WHERE exit_ns >> bits <> enter_ns >> bits
+),
+others AS (
+    SELECT space, tid, enter_ns AS at_ns, id AS other_id, NULL::BIGINT AS copy, NULL::cause AS cause, NULL::BIGINT AS flags, NULL::BIGINT AS from_page, NULL::BIGINT AS to_page
+    -- two removals come to the same in either order, unless one of them moves something
+    FROM removals SEMI JOIN moving USING (space)
+    UNION ALL
+    SELECT space, tid, ts_ns, NULL, NULL, cause, flags, from_page, to_page
     FROM records SEMI JOIN many USING (space)
     WHERE from_page IS NOT NULL
-        -- what stays in its place matters to moves only
-        AND (cause NOT IN ('mprotect', 'pkey_mprotect', 'remap_file_pages', 'mremap') OR space IN (SELECT space FROM removals WHERE put_lo IS NOT NULL))
+        -- so does what stays in its place
+        AND (cause NOT IN ('mprotect', 'pkey_mprotect', 'remap_file_pages', 'mremap') OR space IN (FROM moving))
     UNION ALL
-    SELECT parent, parent_tid, from_ns, NULL, NULL, NULL, space
+    SELECT parent, parent_tid, from_ns, NULL, space, 'fork'::cause, NULL, 0, 1::BIGINT << 51
     FROM lives
     WHERE began = 'fork' AND parent IN (FROM many)
 ),
--- most meet nothing: no change began within the call, nor did it begin within a call
-ranked AS (
-    SELECT *, row_number() OVER by_time AS rank
-    FROM events
-    WINDOW by_time AS (PARTITION BY space ORDER BY since, until NULLS FIRST)
-    QUALIFY lead(since) OVER by_time <= until OR since <= max(until) OVER (by_time ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
-),
--- the last change that began within the call: all between began within it too
-spanned AS (
-    SELECT call.id, call.tid, call.space, call.rank, last.rank AS last_rank
-    FROM (FROM ranked WHERE id IS NOT NULL) AS call
-    ASOF JOIN (SELECT space, since, rank FROM ranked) AS last ON call.space = last.space AND call.until >= last.since
-),
-pairs AS (
-    SELECT id, tid, space, unnest(range(rank + 1, last_rank + 1)) AS other FROM spanned WHERE last_rank > rank
-),
+-- what began while a call was under way
 met AS (
     SELECT
-        pairs.id, other.id AS other_id, other.since AS other_ns, other.copy,
-        if(copy IS NULL, from_page, 0) AS from_page, if(copy IS NULL, to_page, 1::BIGINT << 51) AS to_page,
+        id, other_id, at_ns AS other_ns, copy, from_page, to_page,
         CASE
             WHEN copy IS NOT NULL THEN 'copied'
-            WHEN record IS NULL THEN ''
+            WHEN other_id IS NOT NULL THEN ''
             WHEN (cause = 'mmap' AND flags & 16 <> 0 AND flags & 1048576 = 0) OR (cause = 'shmat' AND flags & 16384 <> 0) OR cause = 'brk' THEN 'given'
             WHEN cause IN ('mmap', 'shmat', 'io_setup', 'map_shadow_stack') THEN 'chosen'
             ELSE 'kept'
         END AS place,
-        if(copy IS NULL, cause, 'fork') AS cause
-    FROM pairs
-    JOIN ranked AS other ON pairs.space = other.space AND pairs.other = other.rank AND pairs.tid <> other.tid
-    LEFT JOIN (SELECT rowid AS record, cause, flags, from_page, to_page FROM records) AS records USING (record)
+        cause
+    FROM (FROM others, (SELECT DISTINCT bits FROM calls_sized)) AS others
+    JOIN under_way
+        ON others.space = under_way.space AND (at_ns >> others.bits) * 64 + others.bits = span
+        AND others.tid <> under_way.tid AND at_ns >= enter_ns AND at_ns <= exit_ns
+    WHERE other_id IS NOT NULL OR at_ns > enter_ns
 ),
 either_way AS (
     SELECT id, other_id FROM met WHERE other_id IS NOT NULL
     UNION
     SELECT other_id, id FROM met WHERE other_id IS NOT NULL
 )
-SELECT found.*, removals.tid, removals.enter_ns
+SELECT found.*, removals.tid, removals.enter_ns, others.enter_ns
 FROM (
     SELECT
         id, CASE WHEN place = 'chosen' THEN 'before' ELSE 'unknown' END, other_ns, NULL, coalesce(copy, space),
@@ -119,5 +128,6 @@ FROM (
     WHERE mover.source IS NOT NULL AND taker.source IS NULL AND mover.take_lo < taker.take_hi AND mover.take_hi > taker.take_lo
 ) AS found(id, verdict, other_ns, other_id, space, lo, hi, other)
 JOIN removals USING (id)
+LEFT JOIN removals AS others ON other_id = others.id
 -- a fork's instant is no probe's
-WHERE other = 'fork' OR id NOT IN (SELECT id FROM hooked) OR (other_id IS NOT NULL AND other_id NOT IN (SELECT id FROM hooked));
+WHERE other = 'fork' OR found.id NOT IN (SELECT id FROM hooked) OR (other_id IS NOT NULL AND other_id NOT IN (SELECT id FROM hooked));

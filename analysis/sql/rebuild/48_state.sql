@@ -16,7 +16,7 @@ CREATE TABLE live (
     -- what to take from a page's number to get its offset in the file [pages]
     base BIGINT,
     -- who made it (see writes)
-    cause cause, source source, tid BIGINT, call_ns BIGINT
+    actor BIGINT, call_ns BIGINT
 );
 CREATE TABLE pieces (
     -- plane (see writes)
@@ -34,7 +34,7 @@ CREATE TABLE pieces (
     -- what to take from a page's number to get its offset in the file [pages]
     base BIGINT,
     -- who made it (see writes)
-    cause cause, source source, tid BIGINT, call_ns BIGINT,
+    actor BIGINT, call_ns BIGINT,
     -- who ended it
-    end_cause cause, end_source source, end_tid BIGINT, end_call_ns BIGINT
+    end_actor BIGINT, end_call_ns BIGINT
 );

@@ -7,11 +7,14 @@ CREATE OR REPLACE VIEW cells (
     -- whether it leaves something mapped
     makes,
     -- whether it touches others too
-    wide
+    wide,
+    -- these are those of writes
+    plane, key, lo, hi, look, base, actor, call_ns
 ) AS
-SELECT first, w, kind IN ('set', 'copy'), false FROM spans WHERE kind <> 'fork' AND past = first + 1
+SELECT first, w, kind IN ('set', 'copy'), false, plane, key, lo, hi, look, base, actor, call_ns FROM spans WHERE kind <> 'fork' AND past = first + 1
 UNION ALL
-SELECT unnest(range(first, past))::INTEGER, w, kind IN ('set', 'copy'), true FROM spans WHERE kind <> 'fork' AND past > first + 1;
+SELECT unnest(range(first, past))::INTEGER, w, kind IN ('set', 'copy'), true, plane, key, lo, hi, look, base, actor, call_ns
+FROM spans WHERE kind <> 'fork' AND past > first + 1;
 -- Empty where nothing depends on what was there (64_befores.sql, 65_nodes.sql fill them).
 CREATE OR REPLACE TABLE befores (
     -- cell

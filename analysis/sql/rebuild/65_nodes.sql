@@ -22,15 +22,15 @@ CREATE OR REPLACE TABLE nodes (
 ) AS
 WITH
 each_cell AS (
-    SELECT w, (kind = 'copy' AND soft) OR kind = 'clear attach' AS several FROM ranked
+    SELECT w, (kind = 'copy' AND soft) OR kind = 'clear attach' AS several FROM spans
 ),
 pairs AS (
     SELECT copy.w, probe.w AS probe, copy.plane, copy.soft AS several, copy.base AS delta
-    FROM ranked AS copy
-    JOIN ranked AS probe ON copy.plane = probe.plane AND copy.link = probe.link AND copy.kind = 'copy' AND probe.kind = 'probe'
+    FROM spans AS copy
+    JOIN spans AS probe ON copy.plane = probe.plane AND copy.actor = probe.actor AND copy.call_ns = probe.call_ns AND copy.kind = 'copy' AND probe.kind = 'probe'
 ),
 sources AS (
-    SELECT 0 AS c, pairs.w, probe, plane, several, spans.first AS source, delta
+    SELECT 0 AS c, pairs.w, probe, pairs.plane, several, spans.first AS source, delta
     FROM pairs JOIN spans ON spans.w = pairs.probe
     WHERE NOT several
     UNION ALL
@@ -54,12 +54,12 @@ LEFT JOIN each_cell AS stood ON under.before = stood.w
 UNION ALL
 SELECT befores.c, befores.w, if(stood.several, befores.c, 0), coalesce(stood.w, 0), 0, NULL, NULL, false, 0, 0, false, false, look, base
 FROM befores
-JOIN (FROM ranked WHERE kind = 'clear attach') AS ranked ON befores.w = ranked.w
+JOIN (FROM spans WHERE kind = 'clear attach') AS spans ON befores.w = spans.w
 LEFT JOIN each_cell AS stood ON befores.before = stood.w;
 -- what is known from the start
 INSERT INTO carried
 SELECT 0, w, kind = 'set', look, base, plane % 4 = 0 AND (inode <> 0 OR dev <> 0), true
-FROM ranked LEFT JOIN looks USING (look)
+FROM spans LEFT JOIN looks USING (look)
 WHERE kind IN ('set', 'clear') AND w IN (SELECT from_w FROM nodes UNION ALL SELECT left_w FROM nodes)
 UNION ALL
 SELECT 0, 0, false, 0, 0, false, true;

@@ -11,14 +11,16 @@ CREATE OR REPLACE TABLE joined (
     -- what a move of several mappings brought (see carried), else null
     look, base,
     -- whether it brought anything
-    there
+    there,
+    -- time and actor of the write that ended it (see writes)
+    end_key, end_actor, end_call_ns
 ) AS
-SELECT w, ended_by, min(c), max(c), look, base, there
+SELECT w, ended_by, min(c), max(c), look, base, there, any_value(end_key), any_value(end_actor), any_value(end_call_ns)
 FROM (
     SELECT
-        lasting.c, lasting.w, ended_by, look, base, there,
-        lasting.c - row_number() OVER (PARTITION BY lasting.w, ended_by, look, base, there ORDER BY lasting.c) AS run
-    FROM (FROM lasting WHERE makes AND wide) AS lasting
+        lasting.c, lasting.w, ended_by, carried.look, carried.base, there, end_key, end_actor, end_call_ns,
+        lasting.c - row_number() OVER (PARTITION BY lasting.w, ended_by, carried.look, carried.base, there ORDER BY lasting.c) AS run
+    FROM (FROM lasting WHERE wide) AS lasting
     LEFT JOIN carried ON lasting.c = carried.c AND lasting.w = carried.w
 )
 GROUP BY w, ended_by, look, base, there, run;

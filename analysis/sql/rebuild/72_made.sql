@@ -13,23 +13,22 @@ CREATE OR REPLACE VIEW made (
     -- what to take from a page's number to get its offset in the file [pages]
     base,
     -- who made it (see writes)
-    cause, source, tid, call_ns,
-    -- number of the write that ended it, null if it stands at the end of the slice
-    ended_by
+    actor, call_ns,
+    -- time and actor of the write that ended it, null if it stands at the end of the slice
+    end_key, end_actor, end_call_ns
 ) AS
-WITH found AS (
-    -- of one cell: as wide as the write
-    SELECT w, ended_by, NULL::BIGINT AS low, NULL::BIGINT AS high, look, base, there
-    FROM (FROM lasting WHERE makes AND NOT wide) AS lasting
-    LEFT JOIN carried USING (c, w)
-    UNION ALL
-    SELECT w, ended_by, low.page, high.page, look, base, there
-    FROM joined
-    JOIN edges AS low ON joined.first = low.c
-    JOIN edges AS high ON joined.last + 1 = high.c
-)
+-- of one cell: as wide as the write
 SELECT
-    plane, key, coalesce(low, lo), coalesce(high, hi), coalesce(found.look, ranked.look), coalesce(found.base, ranked.base),
-    cause, source, tid, call_ns, ended_by
-FROM found JOIN ranked USING (w)
-WHERE kind IN ('set', 'copy') AND coalesce(there, true);
+    plane, key, lo, hi, coalesce(carried.look, lasting.look), coalesce(carried.base, lasting.base),
+    actor, call_ns, end_key, end_actor, end_call_ns
+FROM lasting LEFT JOIN carried USING (c, w)
+WHERE NOT wide AND coalesce(there, true)
+UNION ALL
+SELECT
+    spans.plane, key, low.page, high.page, coalesce(joined.look, spans.look), coalesce(joined.base, spans.base),
+    actor, call_ns, end_key, end_actor, end_call_ns
+FROM joined
+JOIN spans USING (w)
+JOIN edges AS low ON joined.first = low.c
+JOIN edges AS high ON joined.last + 1 = high.c
+WHERE coalesce(there, true);

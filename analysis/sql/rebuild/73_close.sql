@@ -1,10 +1,7 @@
 -- What ended in this slice is done; what stands is carried to the next.
 INSERT INTO pieces
-SELECT
-    made.plane, made.lo, made.hi, made.key >> 3, ender.key >> 3, made.look, made.base,
-    made.cause, made.source, made.tid, made.call_ns,
-    ender.cause, ender.source, ender.tid, ender.call_ns
-FROM made JOIN ranked AS ender ON made.ended_by = ender.w
-WHERE made.key >> 3 < ender.key >> 3;
-DELETE FROM live WHERE plane IN (SELECT plane FROM ranked);
-INSERT INTO live SELECT * EXCLUDE (ended_by) FROM made WHERE ended_by IS NULL;
+SELECT plane, lo, hi, key >> 3, end_key >> 3, look, base, actor, call_ns, end_actor, end_call_ns
+FROM made
+WHERE key >> 3 < end_key >> 3;
+DELETE FROM live WHERE plane IN (SELECT plane FROM planes);
+INSERT INTO live SELECT * EXCLUDE (end_key, end_actor, end_call_ns) FROM made WHERE end_key IS NULL;

@@ -21,30 +21,26 @@ WITH forked AS (
     SELECT unnest(range(first, past))::INTEGER AS c, w FROM spans WHERE kind = 'fork'
 ),
 standing AS (
-    SELECT
-        c, w, asks,
-        last_value(if(asks, NULL, w) IGNORE NULLS) OVER (PARTITION BY c ORDER BY w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-    FROM (
-        SELECT c, w, true AS asks FROM forked
-        UNION ALL
-        SELECT c, w, false FROM lasting SEMI JOIN forked USING (c)
-    )
+    SELECT forked.c, forked.w, lasting.w AS before
+    FROM forked
+    ASOF JOIN lasting ON forked.c = lasting.c AND forked.w > lasting.w
+    WHERE ended_by IS NULL OR ended_by > forked.w
 ),
 runs AS (
     SELECT w, before, look, base, min(c) AS first, max(c) + 1 AS past
     FROM (
-        SELECT standing.w, before, standing.c, look, base,
+        SELECT standing.w, before, standing.c, carried.look, carried.base,
             standing.c - row_number() OVER (PARTITION BY standing.w, before, look, base ORDER BY standing.c) AS run
         FROM standing LEFT JOIN carried ON standing.c = carried.c AND before = carried.w
-        WHERE asks AND before IS NOT NULL AND coalesce(there, true)
+        WHERE coalesce(there, true)
     )
     GROUP BY w, before, look, base, run
 )
 SELECT
-    stood.plane, fork.link, fork.key, low.page, high.page, coalesce(runs.look, stood.look), coalesce(runs.base, stood.base),
-    fork.tid
+    stood.plane, fork.base, fork.key, low.page, high.page, coalesce(runs.look, stood.look), coalesce(runs.base, stood.base),
+    fork.actor >> 7
 FROM runs
-JOIN ranked AS fork ON runs.w = fork.w
-JOIN ranked AS stood ON runs.before = stood.w AND stood.kind IN ('set', 'copy')
+JOIN spans AS fork ON runs.w = fork.w
+JOIN spans AS stood ON runs.before = stood.w AND stood.kind IN ('set', 'copy')
 JOIN edges AS low ON runs.first = low.c
 JOIN edges AS high ON runs.past = high.c;

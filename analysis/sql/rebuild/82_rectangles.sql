@@ -50,15 +50,15 @@ CREATE VIEW rectangles (
     reason
 ) AS
 WITH mapped AS (
-    SELECT
-        *, if(source = 'syscalls', call_ns, from_ns) AS event_ns,
-        if(end_source = 'syscalls', end_call_ns, to_ns) AS end_event_ns
+    SELECT *, from_ns AS made_ns, to_ns AS ended_ns
     FROM (
         FROM pieces
         UNION ALL
-        SELECT plane, lo, hi, key >> 3, NULL, look, base, cause, source, tid, call_ns, NULL, NULL, NULL, NULL FROM live
+        SELECT plane, lo, hi, key >> 3, NULL, look, base, actor, call_ns, NULL, NULL FROM live
     )
     WHERE plane % 4 = 0
+    -- so that a question of one address space reads its own rows and few others; here, where rows are still short
+    ORDER BY plane, from_ns
 ),
 -- a rectangle is parted where certainty begins or ends
 parted AS (
@@ -84,9 +84,12 @@ suspected AS (
 SELECT
     plane // 4, lives.pid, (lo::UBIGINT << 12), (hi::UBIGINT << 12), suspected.from_ns, suspected.to_ns,
     perms, dev, inode, generation, path, if(inode = 0 AND dev = 0, 0, (lo - base) << 12)::UBIGINT,
-    cause, source, event_ns, tid, call_ns, end_cause, end_source, end_event_ns, end_tid, end_call_ns,
+    made.cause, made.source, if(made.source = 'syscalls', call_ns, made_ns), actor >> 7, call_ns,
+    ended.cause, ended.source, if(ended.source = 'syscalls', end_call_ns, ended_ns), end_actor >> 7, end_call_ns,
     if(coalesce(suspected.reason, spot_reason) IS NULL AND suspected.look <> 0, 'certain', 'possible')::certainty,
     coalesce(suspected.reason, spot_reason, if(suspected.look = 0, 'what was moved there is not known', NULL))
 FROM suspected
 JOIN looks USING (look)
+JOIN doings AS made ON actor & 127 = made.doing
+LEFT JOIN doings AS ended ON end_actor & 127 = ended.doing
 JOIN (SELECT lives.space, users.pid FROM lives JOIN users ON lives.space = users.seg) AS lives ON plane // 4 = lives.space;
