@@ -31,7 +31,7 @@ class Most:
 
     spaces: int = 200
     edges: int = 12_000
-    rows: int = 250_000
+    rows: int = 700_000
 
 
 @dataclass(frozen=True)
