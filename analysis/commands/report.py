@@ -53,7 +53,9 @@ def report(
         try:
             written = write(engine, bounds, output)
         except OSError as error:
-            raise UsageError(f"the report cannot be written: {output}: {error.strerror}", "give another file with -o") from None
+            raise UsageError(
+                f"the report cannot be written: {output}: {error.strerror}", "give another file with -o"
+            ) from None
     print(f"wrote {inert(str(output))}, {size(written.size_bytes)}: open it in a browser", file=sys.stderr)
     if bounds.spaces < bounds.spaces_there:
         print(f"{bounds.spaces:,} of {bounds.spaces_there:,} address spaces are in it: --pid chooses", file=sys.stderr)

@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from analysis.commands.common import has_stacks
 from analysis.engine import Engine
+from analysis.filters import ALWAYS
 from analysis.picture import KINDS, Bounds
 from analysis.progress import Progress
 from analysis.stacks import name_stacks, with_stacks
@@ -34,15 +35,28 @@ __all__ = ["Written", "write"]
 _CHUNK = 8192  # rows
 _MOST_SIGNS = 500  # findings of one kind, and losses
 _MOST_STACKS = 10_000
-_MOST_SHARED = 100  # files
-_D3 = ("dispatch", "selection", "color", "interpolate", "timer", "ease", "transition", "drag", "zoom", "array", "format", "scale")
+_MOST_SHARED, _MOST_STAYS = 100, 50  # files, and of each who had it
+_D3 = (
+    "dispatch",
+    "selection",
+    "color",
+    "interpolate",
+    "timer",
+    "ease",
+    "transition",
+    "drag",
+    "zoom",
+    "array",
+    "format",
+    "scale",
+)
 """In the order in which they need each other."""
 
 # what a mapping's row holds, in the order in which report.js reads it. x0 is the difference to the row before;
 # length_ns is 0 where it stood to the end, else one more; stack and reason are 0 where there is none
 _RECTANGLES = (
-    "x0", "length_ns", "band", "start_page", "pages", "look", "kind", "offset_page", "cause", "tid", "end_cause", "end_tid",
-    "reason", "stack",
+    "x0", "length_ns", "band", "start_page", "pages", "look", "kind", "offset_page", "cause", "tid", "end_cause",
+    "end_tid", "reason", "stack",
 )  # fmt: skip
 _BLOCKS = ("x0", "length_ns", "band", "kind", "y0", "height", "count", "cover")
 
@@ -64,7 +78,9 @@ def write(engine: Engine, bounds: Bounds, out: Path) -> Written:
         *_chunks(engine, "rectangles", _RECTANGLES, blocks),
         *_chunks(engine, "blocks", _BLOCKS, blocks),
     ]
-    blocks.insert(0, ("head", json.dumps(_head(engine, bounds) | {"chunks": chunks}, separators=(",", ":")).encode()))
+    blocks.insert(
+        0, ("head", json.dumps(_inert(_head(engine, bounds)) | {"chunks": chunks}, separators=(",", ":")).encode())
+    )
     page = _page(blocks)
     out.write_bytes(page)
     return Written(len(page), bounds.kept, bounds.rectangles)
@@ -83,7 +99,8 @@ def _page(blocks: Sequence[tuple[str, bytes]]) -> bytes:
     )
     page = assets.joinpath("report.html").read_text()
     for name, text in (
-        ("script_hash", _hash(script)), ("style_hash", _hash(style)), ("style", style), ("data", data), ("script", script),
+        ("script_hash", _hash(script)), ("style_hash", _hash(style)), ("style", style), ("data", data),
+        ("script", script),
     ):  # fmt: skip
         page = page.replace(f"{{{name}}}", text, 1)
     return page.encode()
@@ -95,25 +112,24 @@ def _hash(text: str) -> str:
 
 def _number(engine: Engine) -> None:
     """Give numbers to what many mappings have in common: files, causes, reasons and stacks."""
-    engine.query(
-        "CREATE OR REPLACE TABLE drawn AS "
-        "SELECT rectangles.*, shown.capture, shown.space, "
-        f"{'stack_id' if has_stacks(engine) else 'NULL::INTEGER'} AS stack_id "
-        "FROM rectangles JOIN shown USING (band) "
-        + (
-            "LEFT JOIN (SELECT capture, ts_enter_ns AS call_ns, tid AS cause_tid, stack_id FROM syscalls WHERE stack_id >= 0) AS calls "
-            "ON shown.capture = calls.capture AND rectangles.call_ns = calls.call_ns AND rectangles.cause_tid = calls.cause_tid "
-            if has_stacks(engine)
-            else ""
+    stack_id, stacks = "NULL::INTEGER AS stack_id", ""
+    if has_stacks(engine):
+        stack_id = "stack_id"
+        stacks = (
+            "LEFT JOIN (SELECT capture, ts_enter_ns, tid, stack_id FROM syscalls WHERE stack_id >= 0) AS calls "
+            "ON shown.capture = calls.capture AND call_ns = ts_enter_ns AND cause_tid = tid"
         )
-        + "WHERE kept",
+    engine.query(
+        f"CREATE OR REPLACE TABLE drawn AS SELECT rectangles.*, shown.capture, shown.space, {stack_id} "
+        f"FROM rectangles JOIN shown USING (band) {stacks} WHERE kept",
         "gathering mappings",
     ).dicts()
     engine.execute(
         "CREATE OR REPLACE TABLE used_looks AS "
         "SELECT look, row_number() OVER (ORDER BY look) - 1 AS number FROM (SELECT DISTINCT look FROM drawn); "
         "CREATE OR REPLACE TABLE causes AS SELECT cause, row_number() OVER (ORDER BY cause) AS number FROM "
-        "(SELECT cause::VARCHAR AS cause FROM drawn UNION SELECT end_cause::VARCHAR FROM drawn) WHERE cause IS NOT NULL; "
+        "(SELECT cause::VARCHAR AS cause FROM drawn UNION SELECT end_cause::VARCHAR FROM drawn) "
+        "WHERE cause IS NOT NULL; "
         "CREATE OR REPLACE TABLE reasons AS SELECT reason, row_number() OVER (ORDER BY reason) AS number FROM "
         "(SELECT DISTINCT reason FROM drawn WHERE reason IS NOT NULL)"
     )
@@ -128,7 +144,7 @@ def _number(engine: Engine) -> None:
     engine.execute(
         "CREATE OR REPLACE TABLE stack_texts AS "
         "SELECT *, dense_rank() OVER (ORDER BY lines) AS number FROM ("
-        "SELECT capture, space, stack_id, array_to_string(stack_lines, chr(10)) AS lines "
+        "SELECT capture, space, stack_id, stack_lines AS lines "
         f"FROM {with_stacks('asked_for', 'ts_ns')} WHERE stack_lines IS NOT NULL)"
     )
 
@@ -139,8 +155,8 @@ _ROWS = {
             level, x0::BIGINT AS x0, if(x1 IS NULL, 0, x1 - x0 + 1) AS length_ns, drawn.band, start >> 12 AS start_page,
             ("end" - start) >> 12 AS pages, used_looks.number AS look, list_position({list(KINDS)}, kind) - 1 AS kind,
             offset_bytes >> 12 AS offset_page, made.number AS cause, coalesce(cause_tid, 0) AS tid,
-            coalesce(ended.number, 0) AS end_cause, coalesce(end_tid, 0) AS end_tid, coalesce(reasons.number, 0) AS reason,
-            coalesce(stack_texts.number, 0) AS stack
+            coalesce(ended.number, 0) AS end_cause, coalesce(end_tid, 0) AS end_tid,
+            coalesce(reasons.number, 0) AS reason, coalesce(stack_texts.number, 0) AS stack
         FROM drawn
         JOIN used_looks USING (look)
         JOIN causes AS made ON made.cause = drawn.cause::VARCHAR
@@ -152,7 +168,8 @@ _ROWS = {
     "blocks": f"""
         SELECT
             level, x0::BIGINT AS x0, x1 - x0 + 1 AS length_ns, band, list_position({list(KINDS)}, kind) - 1 AS kind,
-            floor(y0 * 16) AS y0, greatest(ceil(y1 * 16) - floor(y0 * 16), 1) AS height, count, ceil(cover * 255) AS cover
+            floor(y0 * 16) AS y0, greatest(ceil(y1 * 16) - floor(y0 * 16), 1) AS height, count,
+            ceil(cover * 255) AS cover
         FROM blocks
         ORDER BY level, x0, band, blocks.y0""",
 }
@@ -196,7 +213,7 @@ def _numbers(table: pa.Table, name: str) -> np.ndarray[Any, Any]:
 
 
 def _columns(rows: dict[str, np.ndarray[Any, Any]], names: Sequence[str]) -> tuple[bytes, list[int]]:
-    """Columns one after the other, of each the lowest bytes of all rows first: alike bytes side by side compress well."""
+    """Columns one after the other, of each the lowest bytes of all rows first: bytes that are alike compress well."""
     parts, widths = [], []
     for name in names:
         values = np.ascontiguousarray(rows[name])
@@ -207,51 +224,67 @@ def _columns(rows: dict[str, np.ndarray[Any, Any]], names: Sequence[str]) -> tup
 
 
 def _head(engine: Engine, bounds: Bounds) -> dict[str, Any]:
-    """Everything but the mappings, as plain values; text is inert."""
+    """Everything but the mappings, as plain values."""
     looks = engine.query(
         "SELECT perms, dev, inode, coalesce(try(decode(path_bytes)), path_bytes::VARCHAR) AS path "
         "FROM looks JOIN used_looks USING (look) ORDER BY number"
     ).dicts()
     threads = engine.query(
         "SELECT DISTINCT capture, tid, comm FROM ("
-        "SELECT capture, tid, arg_max(comm, ts_ns) AS comm FROM (SELECT capture, tid, comm, ts_enter_ns AS ts_ns FROM syscalls "
+        "SELECT capture, tid, arg_max(comm, ts_ns) AS comm FROM ("
+        "SELECT capture, tid, comm, ts_enter_ns AS ts_ns FROM syscalls "
         "UNION ALL SELECT capture, tid, comm, ts_ns FROM tasks) GROUP BY capture, tid) "
-        "SEMI JOIN (SELECT capture, cause_tid AS tid FROM drawn UNION SELECT capture, end_tid FROM drawn) USING (capture, tid)",
+        "SEMI JOIN (SELECT capture, cause_tid AS tid FROM drawn UNION SELECT capture, end_tid FROM drawn) "
+        "USING (capture, tid)",
         "naming threads",
     ).dicts()
-    axis = engine.query('SELECT band, start, "end", y0, y1, mapped::UTINYINT AS mapped FROM axis ORDER BY band, start').dicts()
+    axis = engine.query(
+        'SELECT band, start, "end", y0, y1, mapped::UTINYINT AS mapped FROM axis ORDER BY band, start'
+    ).dicts()
     names = {label: number for number, label in enumerate(bounds.zero_ns)}
+    of_band = ("band", "space", "pid", "pids", "began", "ended", "x0", "x1", "rectangles")
     lines: dict[int, dict[str, Any]] = {}
     for row in engine.query("FROM lines_over_time ORDER BY band, x").dicts():
         line = lines.setdefault(row["band"], {"limit": row["limit_vmas"], "points": []})
         line["points"].append((row["x"], row["vmas"], row["most"]))
     return {
-        "width_ns": bounds.width_ns, "height": bounds.height, "spaces": bounds.spaces, "spaces_there": bounds.spaces_there,
-        "rectangles": bounds.rectangles, "kept": bounds.kept, "kinds": KINDS,
+        **{name: getattr(bounds, name) for name in ("width_ns", "spaces", "spaces_there", "rectangles", "kept")},
+        "kinds": KINDS,
         "captures": [_capture(engine, label, zero) for label, zero in bounds.zero_ns.items()],
         "bands": [
-            {
-                **{key: row[key] for key in ("band", "space", "pid", "pids", "began", "ended", "x0", "x1", "rectangles")},
-                "capture": names[row["capture"]], "comm": inert(row["comm"] or ""),
-            }
+            {key: row[key] for key in of_band} | {"capture": names[row["capture"]], "comm": row["comm"] or ""}
             for row in engine.query("FROM shown ORDER BY band").dicts()
         ],
         "axis": [tuple(row.values()) for row in axis],
         "looks": [
-            {"perms": row["perms"] or "????", "dev": device(row["dev"] or 0), "inode": str(row["inode"] or 0), "path": inert(row["path"] or "")}
+            {
+                "perms": row["perms"] or "????", "dev": device(row["dev"] or 0), "inode": str(row["inode"] or 0),
+                "path": row["path"] or "",
+            }
             for row in looks
         ],
         "causes": ["", *(row["cause"] for row in engine.query("FROM causes ORDER BY number").dicts())],
         "reasons": ["", *(row["reason"] for row in engine.query("FROM reasons ORDER BY number").dicts())],
-        "stacks": ["", *_stacks(engine)],
-        "threads": [(names[row["capture"]], row["tid"], inert(row["comm"] or "")) for row in threads],
-        "signs": _signs(engine, names), "lines": lines, "shared": _shared(engine, bounds),
+        "stacks": [[], *_stacks(engine)],
+        "threads": [(names[row["capture"]], row["tid"], row["comm"] or "") for row in threads],
+        "signs": _signs(engine, names), "lines": lines, "shared": _shared(engine),
     }  # fmt: skip
 
 
-def _stacks(engine: Engine) -> list[str]:
+def _inert(value: Any) -> Any:
+    """The same with every text in it inert: who builds the head need not think of it."""
+    if isinstance(value, str):
+        return inert(value)
+    if isinstance(value, dict):
+        return {key: _inert(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_inert(each) for each in value]
+    return value
+
+
+def _stacks(engine: Engine) -> list[list[str]]:
     rows = engine.query("SELECT DISTINCT number, lines FROM stack_texts ORDER BY number").dicts()
-    return ["\n".join(map(inert, row["lines"].split("\n"))) for row in rows]
+    return [row["lines"] for row in rows]
 
 
 def _capture(engine: Engine, label: str, zero_ns: int) -> dict[str, Any]:
@@ -263,8 +296,8 @@ def _capture(engine: Engine, label: str, zero_ns: int) -> dict[str, Any]:
         if row["read"] or row["attempted"]
     ]
     return {
-        "label": inert(label), "facts": [(name, inert(text)) for name, text in head(summary.facts)],
-        "completeness": list(map(inert, summary.facts["completeness"])), "counts": counts,
+        "label": label, "facts": list(head(summary.facts)),
+        "completeness": summary.facts["completeness"], "counts": counts,
         "start_x": clock.started_ns - zero_ns, "began": iso(clock.started_ns, clock),
     }  # fmt: skip
 
@@ -276,33 +309,55 @@ def _signs(engine: Engine, names: dict[str, int]) -> list[dict[str, Any]]:
         f"QUALIFY row_number() OVER (PARTITION BY what, expected IS NULL ORDER BY x0, start) <= {_MOST_SIGNS} "
         "ORDER BY expected IS NOT NULL, list_position(['high', 'medium', 'low', 'info'], severity), x0, start"
     ).dicts()
-    numbers = ("x0", "x1", "band", "start", "end", "y0", "y1", "pid", "other_pid", "stack", "alike")
-    texts = ("what", "severity", "expected", "certainty", "reason", "sentence")
+    keys = (
+        "x0", "x1", "band", "start", "end", "y0", "y1", "pid", "other_pid", "stack", "alike", "what", "severity",
+        "expected", "certainty", "reason", "sentence",
+    )  # fmt: skip
     return [
-        {key: row[key] for key in numbers if row[key] is not None}
-        | {key: inert(row[key]) for key in texts if row[key] is not None}
-        | {"capture": names[row["capture"]]}
-        for row in rows
+        {key: row[key] for key in keys if row[key] is not None} | {"capture": names[row["capture"]]} for row in rows
     ]
 
 
-def _shared(engine: Engine, bounds: Bounds) -> dict[str, Any]:
+def _shared(engine: Engine) -> dict[str, Any]:
     """Who had which memory with whom: of each file that two of the address spaces shown had, the stays."""
     rows = engine.query(
-        "WITH stays AS (SELECT memory.*, band, comm, from_ns::BIGINT - zero_ns::BIGINT AS x0, to_ns::BIGINT - zero_ns::BIGINT AS x1, "
-        "dense_rank() OVER (ORDER BY memory.capture, dev, inode, generation) AS file "
-        "FROM shared_memory AS memory JOIN shown USING (capture, space) "
-        "WHERE from_ns <= until_ns AND coalesce(to_ns, 18446744073709551615) > since_ns AND others > 0 AND contains(perms, 'w')), "
-        "chosen AS (SELECT file, row_number() OVER (ORDER BY max(shared_bytes) DESC, file) AS place, count(*) OVER () AS files "
-        "FROM stays GROUP BY file) "
-        "SELECT place, files, capture, band, pid, comm, kind, path, perms, offset_bytes, offset_end_bytes, shared_bytes, x0, x1, cause, certainty "
-        f"FROM (SELECT * EXCLUDE (pid), stays.pid FROM stays) AS stays JOIN chosen USING (file) WHERE place <= {_MOST_SHARED} "
-        "QUALIFY row_number() OVER (PARTITION BY place ORDER BY x0, band) <= 50 ORDER BY place, x0, band",
+        f"""
+        WITH stays AS (
+            SELECT
+                memory.*, band, comm, from_ns::BIGINT - zero_ns::BIGINT AS x0, to_ns::BIGINT - zero_ns::BIGINT AS x1,
+                dense_rank() OVER (ORDER BY capture, dev, inode, generation) AS file
+            FROM shared_memory AS memory
+            JOIN (SELECT capture, space, band, comm, since_ns, until_ns, zero_ns FROM shown) USING (capture, space)
+            WHERE from_ns <= until_ns AND coalesce(to_ns, {ALWAYS}) > since_ns AND others > 0 AND contains(perms, 'w')
+        ),
+        chosen AS (
+            SELECT file, row_number() OVER (ORDER BY max(shared_bytes) DESC, file) AS place, count(*) OVER () AS files
+            FROM stays GROUP BY file
+        )
+        SELECT
+            place, files, band, pid, comm, kind, path, perms, offset_bytes, offset_end_bytes, shared_bytes, x0, x1,
+            cause, certainty
+        FROM stays JOIN chosen USING (file)
+        WHERE place <= {_MOST_SHARED}
+        QUALIFY row_number() OVER (PARTITION BY place ORDER BY x0, band) <= {_MOST_STAYS}
+        ORDER BY place, x0, band
+        """,
         "asking who shares what",
     ).dicts()
     found: dict[int, dict[str, Any]] = {}
     for row in rows:
-        file = found.setdefault(row["place"], {"path": inert(row["path"] or ""), "kind": row["kind"], "stays": []})
-        keys = ("band", "pid", "perms", "offset_bytes", "offset_end_bytes", "shared_bytes", "x0", "x1", "cause", "certainty")
-        file["stays"].append({key: row[key] for key in keys} | {"comm": inert(row["comm"] or "")})
+        file = found.setdefault(row["place"], {"path": row["path"] or "", "kind": row["kind"], "stays": []})
+        keys = (
+            "band",
+            "pid",
+            "perms",
+            "offset_bytes",
+            "offset_end_bytes",
+            "shared_bytes",
+            "x0",
+            "x1",
+            "cause",
+            "certainty",
+        )
+        file["stays"].append({key: row[key] for key in keys} | {"comm": row["comm"] or ""})
     return {"files": list(found.values()), "there": rows[0]["files"] if rows else 0}

@@ -231,7 +231,10 @@
     drawCounts();
     const map = $("map");
     // what the tests, and people who ask why it is slow, want to know
-    Object.assign(map.dataset, { level, drawn, ready: String(!lacks && !lacksBlocks), ms: (performance.now() - begun).toFixed(1) });
+    Object.assign(map.dataset, {
+      level, drawn, view: [view.x0, view.x1, view.y0, view.y1].join(" "), plot: [LEFT, TOP, plot.width, plot.height].join(" "),
+      ready: String(!lacks && !lacksBlocks), ms: (performance.now() - begun).toFixed(1),
+    });
   }
 
   function drawBands(context) {
@@ -467,7 +470,7 @@
     context.font = "11px system-ui, sans-serif";
     context.textAlign = "left";
   }
-  const bandName = (band) => `${band.comm || "?"} ${band.pid}`;
+  const bandName = (band) => `${band.comm || "?"} ${band.pid}${band.ended === "exec" ? ", before its exec" : ""}`;
 
   function drawCounts() {
     const [context, width, height] = sized($("counts"));
@@ -565,7 +568,7 @@
     facts.push(["certainty", chunk.reason[i] ? `possible: ${head.reasons[chunk.reason[i]]}` : "certain"]);
     const list = factList(facts);
     if (chunk.stack[i]) {
-      const frames = head.stacks[chunk.stack[i]].split("\n");
+      const frames = head.stacks[chunk.stack[i]];
       list.append(element("dt", {}, "stack"), element("dd", { class: "stack" }, short ? `${frames.slice(0, 4).join("\n")}${frames.length > 4 ? "\n…" : ""}` : frames.join("\n")));
     }
     return list;
@@ -581,7 +584,7 @@
     if (sign.certainty) facts.push(["certainty", sign.certainty === "possible" ? `possible: ${sign.reason}` : "certain"]);
     if (sign.expected) facts.push(["normal", sign.expected]);
     const box = element("div", {}, element("p", {}, sign.sentence), factList(facts));
-    if (sign.stack) box.lastChild.append(element("dt", {}, "stack"), element("dd", { class: "stack" }, head.stacks[sign.stack]));
+    if (sign.stack) box.lastChild.append(element("dt", {}, "stack"), element("dd", { class: "stack" }, head.stacks[sign.stack].join("\n")));
     return box;
   }
 
@@ -695,7 +698,7 @@
     list.scrollTop = scrolled;
     list.removeAttribute("aria-activedescendant");
     const alive = band.x0 <= x && (band.x1 === null || x < band.x1);
-    $("maps-told").textContent = `${bandName(band)} at ${when(x, band.capture)}: ` + (alive ? `${count(joined.length)} mappings` : "not there then") +
+    $("maps-told").textContent = `${bandName(band)} at ${when(x, band.capture)}: ` + (alive ? `${count(joined.length)} mappings, neighbours of one kind joined` : "not there then") +
       (joined.some((each) => each.chunk.reason[each.row]) ? "; those in italics are only possible" : "") +
       (hidden ? `; up to ${count(hidden)} short ones of about that time are left out: analyze maps has all` : "");
     list.dataset.x = String(x);
@@ -786,7 +789,8 @@
       if (several) box.append(element("h3", {}, each.label));
       for (const line of each.completeness) box.append(element("p", { class: line === "complete" ? "complete" : "lacking" }, line === "complete" ? "✓ complete: nothing is known to be missing" : `⚠ ${line}`));
       const lost = each.counts.reduce((sum, row) => sum + (row[4] ?? 0), 0);
-      box.append(element("p", { class: lost ? "lacking" : "quiet" }, lost ? `⚠ ${count(lost)} records were lost; hatched in the picture where that was` : "no record was lost"));
+      const gaps = head.signs.some((sign) => sign.what === "loss" && head.captures[sign.capture] === each);
+      box.append(element("p", { class: lost || gaps ? "lacking" : "quiet" }, lost || gaps ? `⚠ ${lost ? count(lost) : "some"} records were lost; hatched in the picture where that was` : "no record was lost"));
       const stored = each.counts.filter((row) => row[1]).map((row) => `${count(row[1])} ${row[0]}`).join(", ");
       box.append(factList([...each.facts, ["records", stored]]));
       $("summary").append(box);
