@@ -22,8 +22,9 @@ demo: setup
 # The kernel's tests share one machine, so one at a time; the others take a CPU each.
 test: lint
 	@sh .ci/setup compiler
+	@sh .ci/setup browser
 	@$(BIN)/python -m pytest tests/kernel
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile tests/pure tests/sql
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile tests/browser tests/pure tests/sql
 
 # Real programs, rebuilt and held against the kernel's own maps: some five minutes.
 test-fidelity: setup

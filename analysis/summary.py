@@ -18,7 +18,7 @@ from analysis.text import duration, inert, size
 from analysis.times import iso, relative
 from recorder.schema import TABLES
 
-__all__ = ["Summary", "gather", "lines"]
+__all__ = ["Summary", "gather", "head", "lines"]
 
 _TOP = 10
 
@@ -134,7 +134,7 @@ def lines(summary: Summary, style: Style) -> Iterator[str]:
     for line in summary.facts["completeness"]:
         yield f"{inert(line)}\n"
     yield "\n"
-    for name, text in (*_head(summary.facts), *_flight(summary)):
+    for name, text in (*head(summary.facts), *_flight(summary)):
         yield f"{name:<9} {inert(text)}\n"
     for name, title in _TITLES.items():
         table = summary.tables[name]
@@ -170,7 +170,8 @@ def _flight(summary: Summary) -> Iterator[tuple[str, str]]:
         yield "window", f"the last {manifest.keep_s:g} s were to be kept; {count} incidents{dots}{names}"
 
 
-def _head(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def head(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What it is a recording of, by name."""
     what = facts["mode"]
     if facts["command"]:
         what += f": {shlex.join(facts['command'])}"

@@ -49,9 +49,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_holds_every_file_that_is_used_at_run_time(wheel: Path) -> None:
     wanted = {str(path.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
     wanted |= {str(path.relative_to(ROOT)) for path in (ROOT / "analysis").rglob("*.sql")}
+    report = (ROOT / "analysis" / "report").rglob("*")
+    wanted |= {str(path.relative_to(ROOT)) for path in report if path.suffix in (".html", ".css", ".js")}
+    wanted.add("analysis/report/d3/LICENSE")
     wanted |= {f"recorder/{path.relative_to(ROOT)}" for path in (ROOT / "bpf").rglob("*.[ch]")}
     assert any(name.endswith(".sql") for name in wanted)
     assert any(name.endswith(".c") for name in wanted)
+    assert any(name.endswith("report.js") for name in wanted)
     stored = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert stored >= wanted
     assert {name.partition("/")[0] for name in stored} == set(PACKAGES)
