@@ -166,6 +166,14 @@ class Capture:
             lines.append(f"{len(self.ignored)} files not listed in the manifest are ignored: {shown}")
         return lines
 
+    def incomplete(self) -> list[str]:
+        """What makes this capture less than whole, lost records too, a sentence each; none: nothing does."""
+        lines = [line for line in self.completeness() if line != "complete"]
+        lost = sum(counts["lost"] for counts in self.manifest.totals.values())
+        if lost:
+            lines.append(f"{lost} records were lost while recording: see the table losses")
+        return lines
+
 
 def open_captures(paths: Sequence[Path]) -> list[Capture]:
     """Open captures and check every file of theirs; a progress line shows once it takes over a second.

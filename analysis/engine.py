@@ -262,6 +262,20 @@ class Engine:
         self._stream_open = batches = self._stream(sql, what)
         return Rows(next(batches), batches)
 
+    def relation(self, sql: str | duckdb.Statement) -> duckdb.DuckDBPyRelation:
+        """A query that runs when its rows are asked for; until the engine is closed. Raises AnalysisError."""
+        self._end_stream()
+        self._define(sql if isinstance(sql, str) else sql.query)
+        try:
+            return self._connection.sql(sql)
+        except duckdb.Error as error:
+            raise _explained(error) from None
+
+    def relation_of(self, rows: pa.Table) -> duckdb.DuckDBPyRelation:
+        """Rows from elsewhere, as a relation."""
+        self._end_stream()
+        return self._connection.from_arrow(rows)
+
     def execute(self, sql: str) -> list[tuple[Any, ...]]:
         """Run statements of ours to their end; the rows of the last one."""
         self._define(sql)

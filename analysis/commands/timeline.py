@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from analysis.errors import UsageError
 from analysis.options import (
     CapturesArgument,
     Certainty,
@@ -72,42 +71,23 @@ def timeline(
 
     A table shows the most important columns; json, csv, parquet and arrow hold all (`analyze schema timeline`).
     """
-    from analysis import filters
+    from analysis import lookups
     from analysis.commands.common import again, counted, next_command, open_engine, style
     from analysis.engine import Limits
     from analysis.output import print_rows
     from analysis.scripts import run
 
-    if at is not None and (since is not None or until is not None):
-        raise UsageError("--at is one instant, --from and --to are a stretch of time", "give one or the other")
-    span = filters.address_range(addr) if addr is not None else None
-    conditions = [filters.of_file(file)] if file is not None else []
-    conditions += [filters.caused_by("cause", cause)] if cause else []
-    conditions += [filters.caused_by("end_cause", end_cause)] if end_cause else []
-    conditions += [f"certainty = '{certainty}'"] if certainty else []
-    if span:
-        conditions += [f'start < {span[1]} AND "end" > {span[0]}']
     with open_engine(captures, Limits(memory)) as engine:
-        times = filters.windows(engine, at if at is not None else since, at if at is not None else until)
-        sources = [("windows", filters.per_capture(times), "true")]
-        if pid is not None:
-            sources.append(("used", filters.of_pid(engine, pid), "used.space = timeline.space"))
-        source = "timeline" + "".join(
-            f" SEMI JOIN {relation} AS {name} ON {name}.capture = timeline.capture AND {space} "
-            f"AND {filters.during('timeline', name)}"
-            for name, relation, space in sources
-        )
-        columns = "timeline.*"
+        columns, joined = "timeline.*", ""
         if format is Format.TABLE:
             columns = ("timeline.capture, " if len(engine.captures) > 1 else "") + _COLUMNS
             run(engine, "names", "naming heaps and stacks")
-            source += (
-                " ASOF LEFT JOIN places ON places.capture = timeline.capture AND places.space = timeline.space "
+            joined = (
+                "ASOF LEFT JOIN places ON places.capture = timeline.capture AND places.space = timeline.space "
                 "AND known_ns <= from_ns"
             )
-        sql = (
-            f"SELECT {columns} FROM {source} WHERE {' AND '.join(conditions) or 'true'} "
-            "ORDER BY timeline.capture, from_ns, timeline.space, start"
+        sql = lookups.timeline(
+            engine, pid, addr, file, since, until, at, cause or (), end_cause or (), certainty, columns, joined
         )
         rows, count = counted(engine.query(sql, "looking through the timeline"))
         print_rows(rows, format, style(engine))

@@ -20,3 +20,12 @@ CREATE MACRO has_pages(path) AS NOT starts_with(path, 'anon_inode:')
     AND (NOT starts_with(path, '/dev/') OR regexp_matches(path, '^/dev/(shm/|hugepages/|zero \(deleted\)$)'));
 -- an address or size that a caller made up, so that sums of two stay in range; no address is as high
 CREATE MACRO sane(bytes) AS least(bytes, 1::UBIGINT << 57);
+-- text as analysis.text.inert makes it: what is not plainly visible as \x1b, \u202e or \U000e0001
+CREATE MACRO inert(text) AS CASE WHEN NOT regexp_matches(text, '[^\p{L}\p{M}\p{N}\p{P}\p{S} ]') THEN text
+    ELSE array_to_string(list_transform(regexp_extract_all(text, '(?s).'), lambda c: CASE
+        WHEN NOT regexp_matches(c, '[^\p{L}\p{M}\p{N}\p{P}\p{S} ]') THEN c
+        WHEN unicode(c) < 256 THEN format('\x{:02x}', unicode(c))
+        WHEN unicode(c) < 65536 THEN format('\u{:04x}', unicode(c))
+        ELSE format('\U{:08x}', unicode(c)) END), '') END;
+CREATE MACRO inert_list(texts) AS list_transform(texts, lambda t: inert(t));
+CREATE MACRO inert_map(facts) AS map(map_keys(facts), inert_list(map_values(facts)));
