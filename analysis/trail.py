@@ -25,8 +25,8 @@ import pyarrow as pa
 
 from analysis import lookups
 from analysis.capture import Capture
-from analysis.dictionary import quote, views
-from analysis.engine import Engine, Limits
+from analysis.dictionary import views
+from analysis.engine import Engine, Limits, inert_columns
 from analysis.errors import UsageError
 from analysis.options import By, Class, Severity
 from analysis.text import inert
@@ -313,14 +313,7 @@ class Trail:
 
     def _inert(self, relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
         """The relation with every text in it inert, see macros.sql."""
-        columns = [
-            (f"{macro}(#{number})" if (macro := _INERT.get(str(type))) else f"#{number}") + f" AS {quote(name)}"
-            for number, (name, type) in enumerate(zip(relation.columns, relation.types, strict=True), 1)
-        ]
-        return relation.project(", ".join(columns))
-
-
-_INERT = {"VARCHAR": "inert", "VARCHAR[]": "inert_list", "MAP(VARCHAR, VARCHAR)": "inert_map"}
+        return relation.project(inert_columns(zip(relation.columns, map(str, relation.types), strict=True)))
 
 
 def _labelled(rows: pa.Table, label: str) -> pa.Table:

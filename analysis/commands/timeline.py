@@ -23,10 +23,7 @@ __all__ = ["timeline"]
 _COLUMNS = (
     'pid, start, "end", perms, offset_bytes, from_ns, to_ns, cause, end_cause, '
     "certainty || coalesce(': ' || reason, '') AS certainty, "
-    # fs/proc/task_mmu.c, get_vma_name: what has no path is called by its place
-    "CASE WHEN inode <> 0 OR path <> '' THEN path "
-    """WHEN start < brk AND "end" > start_brk THEN '[heap]' """
-    """WHEN start <= start_stack AND "end" > start_stack THEN '[stack]' ELSE path END AS path"""
+    'place_name(path, inode, start, "end", start_brk, brk, start_stack) AS path'
 )
 
 
