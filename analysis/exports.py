@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from analysis.errors import AnalysisError, UsageError
 from analysis.text import inert
 from analysis.timeline import STORED
 
-__all__ = ["to_duckdb", "to_files", "to_perfetto"]
+__all__ = ["check", "to_duckdb", "to_files", "to_perfetto"]
 
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
@@ -31,41 +31,51 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 _INERT_TEXT = "inert(coalesce(try(decode(bytes)), bytes::VARCHAR))"
 
 
-@contextmanager
-def _new(path: Path, overwrite: bool) -> Iterator[Path]:
-    """A path to write to; what is there when the block ends takes the place of `path`, and nothing if it fails."""
+def check(path: Path, overwrite: bool, names: Sequence[str]) -> None:
+    """Raise UsageError where an export could not be meant: before anything is read for it."""
     if path.exists() and not overwrite:
         raise UsageError(f"there is something already: {inert(str(path))}", "replace it with --overwrite")
+    for name in names:
+        if name not in views():
+            raise UsageError(f"neither a table nor a view: {name}", "`analyze schema` lists them")
+
+
+@contextmanager
+def _new(path: Path) -> Iterator[Path]:
+    """A path to write to; what is there when the block ends takes the place of `path`, and nothing if it fails."""
     part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     before = os.umask(0o077)  # like the capture, for its owner only
     try:
         yield part
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+        _remove(path)
         part.rename(path)
     except OSError as error:
         raise AnalysisError(f"cannot write {inert(str(path))}: {error.strerror or error}") from None
     finally:
         os.umask(before)
-        if part.is_dir():
-            shutil.rmtree(part, ignore_errors=True)
-        with suppress(OSError):
-            part.unlink()
+        _remove(part)
 
 
-def to_perfetto(engine: Engine, path: Path, overwrite: bool) -> None:
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def to_perfetto(engine: Engine, path: Path) -> None:
     """Write a trace for ui.perfetto.dev and trace_processor: see analysis.perfetto."""
     from analysis.perfetto import write
 
     if len(engine.captures) > 1:
         raise UsageError("a trace has one clock, so it is made of one capture", "export them one at a time")
-    with _new(path, overwrite) as part, part.open("wb") as sink:
+    with _new(path) as part, part.open("wb") as sink:
         write(engine, sink)
 
 
-def to_duckdb(engine: Engine, path: Path, overwrite: bool) -> None:
+def to_duckdb(engine: Engine, path: Path) -> None:
     """Write a database that any DuckDB client opens: recorded tables, the timeline, and all views, with comments."""
-    with _new(path, overwrite) as part, duckdb.connect(part, config=_CONFIG) as database:
+    with _new(path) as part, duckdb.connect(part, config=_CONFIG) as database:
         database.execute(resources.files("analysis").joinpath("sql", "macros.sql").read_text())
         # where the views make text of bytes
         database.execute(f"CREATE OR REPLACE MACRO text_of(bytes) AS {_INERT_TEXT}")
@@ -98,17 +108,14 @@ def _copy(
     database.unregister("rows_to_copy")
 
 
-def to_files(engine: Engine, format: str, path: Path, overwrite: bool, names: Sequence[str] = ()) -> None:
+def to_files(engine: Engine, format: str, path: Path, names: Sequence[str] = ()) -> None:
     """Write a folder with a file for each table and view, as NAME.csv or NAME.arrow; or for those named.
 
     Without names the views of single system calls and of single kinds of findings are left out: `syscalls` and
     `findings` have their rows. The engine must be `whole`.
     """
-    for name in names:
-        if name not in views():
-            raise UsageError(f"neither a table nor a view: {name}", "`analyze schema` lists them")
     usual = [view.name for view in views().values() if view.kind != "call" and not view.name.startswith("edge_")]
-    with _new(path, overwrite) as part:
+    with _new(path) as part:
         part.mkdir()
         for name in names or usual:
             columns = _columns(engine, name)

@@ -49,19 +49,20 @@ def export(
     """
     from analysis.commands.common import open_engine
     from analysis.engine import Limits
-    from analysis.exports import to_duckdb, to_files, to_perfetto
+    from analysis.exports import check, to_duckdb, to_files, to_perfetto
     from analysis.text import shell_path
 
     if only and to not in (Target.CSV, Target.ARROW):
         raise UsageError(f"--only is for csv and arrow, not for: {to}")
+    check(output, overwrite, only or ())
     with open_engine(captures, Limits(memory), whole=to is not Target.PERFETTO) as engine:
         if to is Target.PERFETTO:
-            to_perfetto(engine, output, overwrite)
+            to_perfetto(engine, output)
             opened = f"open it in https://ui.perfetto.dev: {shell_path(output)}"
         elif to is Target.DUCKDB:
-            to_duckdb(engine, output, overwrite)
+            to_duckdb(engine, output)
             opened = f"ask it with: duckdb -readonly {shell_path(output)} 'FROM findings'"
         else:
-            to_files(engine, to, output, overwrite, only or ())
+            to_files(engine, to, output, only or ())
             opened = f"the files are in {shell_path(output)}"
     print(opened, file=sys.stderr)
