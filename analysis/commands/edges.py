@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from analysis import completion
 from analysis.options import (
     CapturesArgument,
     Certainty,
@@ -29,7 +30,14 @@ def edges(
     severity: Annotated[Severity, typer.Option(help="So grave, or graver.")] = Severity.MEDIUM,
     expected: Annotated[bool, typer.Option("--expected", help="All of them, what is normal too.")] = False,
     pid: Annotated[
-        int | None, typer.Option(min=1, metavar="PID", help="A process took part in it.", show_default=False)
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="PID",
+            help="A process took part in it.",
+            show_default=False,
+            autocompletion=completion.pid,
+        ),
     ] = None,
     addr: Annotated[
         str | None,
@@ -37,7 +45,12 @@ def edges(
     ] = None,
     file: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="It is about such files: see `analyze timeline`.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="It is about such files: see `analyze timeline`.",
+            show_default=False,
+            autocompletion=completion.file,
+        ),
     ] = None,
     since: FromOption = None,
     until: ToOption = None,

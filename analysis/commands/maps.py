@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from analysis import completion
 from analysis.errors import UsageError
 from analysis.options import CapturesArgument, Format, FormatOption, MemoryOption
 
@@ -19,7 +20,16 @@ __all__ = ["maps"]
 
 def maps(
     captures: CapturesArgument,
-    pid: Annotated[int, typer.Option("--pid", min=1, help="The process.", show_default=False)],
+    pid: Annotated[
+        int,
+        typer.Option(
+            "--pid",
+            min=1,
+            help="The process.",
+            show_default=False,
+            autocompletion=completion.pid,
+        ),
+    ],
     at: Annotated[
         str | None, typer.Option("--at", metavar="TIME", help="When. Default: the last instant.", show_default=False)
     ] = None,

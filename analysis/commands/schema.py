@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from analysis import completion
 from analysis.errors import UsageError
 from analysis.options import Format, FormatOption
 
@@ -25,7 +26,12 @@ _NARROWEST = 24  # columns that a wrapped description gets at least
 def schema(
     what: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME] [CAPTURE]", help="A table, system call or view; a capture.", show_default=False),
+        typer.Argument(
+            metavar="[NAME] [CAPTURE]",
+            help="A table, system call or view; a capture.",
+            show_default=False,
+            autocompletion=completion.name,
+        ),
     ] = None,
     format: FormatOption = Format.TABLE,
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from analysis import completion
 from analysis.options import (
     CapturesArgument,
     Format,
@@ -29,12 +30,21 @@ def shared(
     captures: CapturesArgument,
     pid: Annotated[
         int | None,
-        typer.Option(min=1, metavar="PID", help="What this process has, with all who have it.", show_default=False),
+        typer.Option(
+            min=1,
+            metavar="PID",
+            help="What this process has, with all who have it.",
+            show_default=False,
+            autocompletion=completion.pid,
+        ),
     ] = None,
     file: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="Such files, of one process too: see `analyze timeline`.", show_default=False
+            metavar="FILE",
+            help="Such files, of one process too: see `analyze timeline`.",
+            show_default=False,
+            autocompletion=completion.file,
         ),
     ] = None,
     at: Annotated[

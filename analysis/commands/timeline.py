@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from analysis import completion
 from analysis.options import (
     CapturesArgument,
     Certainty,
@@ -41,6 +42,7 @@ def timeline(
         typer.Option(
             help="Mappings of files with this text in their path, as the kernel gave it; with * ? or [, a glob over "
             "the whole path; or major:minor:inode, as /proc/PID/maps shows them.",
+            autocompletion=completion.file,
             show_default=False,
         ),
     ] = None,
