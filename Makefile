@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: setup demo test test-fidelity lint format bench clean
+.PHONY: setup demo test test-fidelity lint format docs bench clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -40,6 +40,10 @@ lint: setup
 format: setup
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
+
+# What is made of the code: pages of commands, the data dictionary, the outputs of the notebooks.
+docs: setup
+	@$(BIN)/python -m docs.generate
 
 bench: setup
 	@sh .ci/setup compiler

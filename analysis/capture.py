@@ -15,9 +15,9 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -166,16 +166,26 @@ class Capture:
             lines.append(f"{len(self.ignored)} files not listed in the manifest are ignored: {shown}")
         return lines
 
+    def incomplete(self) -> list[str]:
+        """What makes this capture less than whole, lost records too, a sentence each; none: nothing does."""
+        lines = [line for line in self.completeness() if line != "complete"]
+        lost = sum(counts["lost"] for counts in self.manifest.totals.values())
+        if lost:
+            lines.append(f"{lost} records were lost while recording: see the table losses")
+        return lines
 
-def open_captures(paths: Sequence[Path]) -> list[Capture]:
+
+def open_captures(paths: Sequence[Path], only: Mapping[str, int] | None = None) -> list[Capture]:
     """Open captures and check every file of theirs; a progress line shows once it takes over a second.
+
+    `only` is for a quick look: these tables, and of each no more than its first so many bytes on disk.
 
     Raises CaptureError where a directory is no capture or its manifest cannot be used.
     """
     captures = []
     for path in paths:
         with Progress(f"checking {path.name!a}") as progress:
-            captures.append(_open(path, progress))
+            captures.append(_open(path, progress, only))
     return captures
 
 
@@ -199,12 +209,14 @@ def _open_root(path: Path) -> int:
         raise _denied(path) from None
 
 
-def _open(path: Path, progress: Callable[[float, float], None]) -> Capture:
+def _open(path: Path, progress: Callable[[float, float], None], only: Mapping[str, int] | None) -> Capture:
     root = _open_root(path)
     try:
         text = _manifest_text(root, path)
         while True:
             manifest = _manifest(text, path)
+            if only is not None:
+                manifest = replace(manifest, files=tuple(_first(manifest.files, only)))
             files, damaged = _check_files(root, path, manifest.files, progress)
             # a recorder that grows or compacts this capture may have replaced batches while they were checked
             before, text = text, _manifest_text(root, path)
@@ -214,6 +226,15 @@ def _open(path: Path, progress: Callable[[float, float], None]) -> Capture:
         return Capture(path, manifest, tuple(files), tuple(damaged), tuple(_unlisted(path, manifest.files)), growing)
     finally:
         os.close(root)
+
+
+def _first(entries: Iterable[FileEntry], only: Mapping[str, int]) -> Iterator[FileEntry]:
+    left = dict(only)
+    for entry in entries:
+        if entry.table in left:
+            left[entry.table] -= entry.bytes
+            if left[entry.table] >= 0:
+                yield entry
 
 
 def _denied(path: Path) -> CaptureError:

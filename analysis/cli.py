@@ -17,7 +17,21 @@ from typing import Any
 
 import typer
 
-from analysis.commands import check, counts, diff, edges, maps, report, schema, shared, sql, summary, timeline, why
+from analysis.commands import (
+    check,
+    counts,
+    diff,
+    edges,
+    export,
+    maps,
+    report,
+    schema,
+    shared,
+    sql,
+    summary,
+    timeline,
+    why,
+)
 from analysis.errors import AnalysisError, ExitCode, ReaderGone
 from analysis.text import inert
 
@@ -41,6 +55,7 @@ app.command("shared")(shared.shared)
 app.command("counts")(counts.counts)
 app.command("check")(check.check)
 app.command("report")(report.report)
+app.command("export")(export.export)
 app.command("schema")(schema.schema)
 app.command("sql")(sql.sql)
 
@@ -72,7 +87,8 @@ def _quick(command: Callable[..., None]) -> Callable[..., None]:
 for command in app.registered_commands:
     assert command.callback is not None
     command.help = _described(command.callback)
-    command.callback = _quick(command.callback)
+    if command.callback is not export.export:  # which needs numpy
+        command.callback = _quick(command.callback)
 
 
 def main() -> None:

@@ -11,9 +11,10 @@ from analysis.options import By
 from analysis.scripts import run
 from analysis.times import Clock, parse
 
-__all__ = ["count", "forecasts", "makers", "series", "step_ns"]
+__all__ = ["count", "forecasts", "group_of", "makers", "series", "step_ns"]
 
 _MOST_STEPS = 1_000_000
+_GROUPS = (By.CAUSE, By.FILE, By.STACK, By.THREAD)
 _NAMED = 3  # makers named with a forecast
 # three figures, however fast: of a process that lived for milliseconds the rate is in millions
 _RATE = """CASE
@@ -31,6 +32,13 @@ def step_ns(text: str) -> int:
     if length < 1:
         raise UsageError(f"not a length of time: {text}", "write 100ms, or another number of ns, us, ms, s or m")
     return length
+
+
+def group_of(text: str) -> By:
+    """What VMAs can be grouped by. Raises UsageError for anything else."""
+    if text not in _GROUPS:
+        raise UsageError(f"VMAs cannot be grouped by: {text}", f"one of: {', '.join(_GROUPS)}")
+    return By(text)
 
 
 def count(engine: Engine, pid: int | None = None) -> None:

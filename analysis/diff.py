@@ -12,7 +12,7 @@ from analysis.options import By, Class
 from analysis.rows import Rows
 from analysis.scripts import run
 
-__all__ = ["MEANING", "compare", "group", "totals"]
+__all__ = ["MEANING", "compare", "group", "ordered", "totals"]
 
 MEANING = {
     Class.AIFO: "created inside, still there",
@@ -77,3 +77,9 @@ def group(engine: Engine, by: By, classes: Sequence[Class], compact: bool) -> in
     engine.execute(f"CREATE TABLE groups AS {sql}")
     [(rows,)] = engine.execute("SELECT count(*) FROM groups")
     return int(rows)
+
+
+def ordered(by: By) -> str:
+    """The query for the table `groups`, the largest first."""
+    rest = "created_ns, start" if by is By.MAPPING else "mappings DESC"
+    return f"FROM groups ORDER BY size_bytes DESC, {rest}"

@@ -9,12 +9,13 @@ from typing import Any
 
 from analysis.dictionary import views
 from analysis.engine import Engine
+from analysis.errors import UsageError
 from analysis.options import Severity
 from analysis.output import Style
 from analysis.text import inert
 from analysis.times import relative
 
-__all__ = ["gather", "hidden", "kinds", "sentences", "shown"]
+__all__ = ["checked_kinds", "gather", "hidden", "kinds", "sentences", "shown"]
 
 _PREFIX = "edge_"
 _SEVERITIES = [str(each) for each in Severity]
@@ -26,6 +27,14 @@ _WIDTH = 80
 def kinds() -> tuple[str, ...]:
     """Every kind of finding, in the order of the files."""
     return tuple(name.removeprefix(_PREFIX) for name in views() if name.startswith(_PREFIX))
+
+
+def checked_kinds(asked: Sequence[str]) -> Sequence[str]:
+    """The kinds that are asked for, or all. Raises UsageError for one that is not there."""
+    for each in asked:
+        if each not in kinds():
+            raise UsageError(f"no kind of finding: {each}", f"one of: {', '.join(kinds())}")
+    return asked or kinds()
 
 
 def gather(engine: Engine, which: Sequence[str], conditions: Sequence[str]) -> None:

@@ -33,7 +33,7 @@ from analysis.rows import Rows
 from analysis.timeline import STORED, folders
 from recorder.schema import BYTES, TABLES, Column, Table
 
-__all__ = ["Engine", "Limits", "memory_available"]
+__all__ = ["Engine", "Limits", "comments", "inert_columns", "memory_available"]
 
 _BATCH_ROWS = 8192
 _SPILL_SHARE = 2  # of the free disk space, temporary files may take one part in so many
@@ -202,7 +202,7 @@ class Engine:
         self._defined.add(view.name)
         self._run(sql.replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1))
         if self._whole:
-            self._run("; ".join(_comments(view)))
+            self._run("; ".join(comments(view)))
 
     def need_timeline(self) -> None:
         """Fill the views over the timeline; address spaces not rebuilt yet are rebuilt."""
@@ -261,6 +261,25 @@ class Engine:
         self._define(text)
         self._stream_open = batches = self._stream(sql, what)
         return Rows(next(batches), batches)
+
+    def relation(self, sql: str | duckdb.Statement) -> duckdb.DuckDBPyRelation:
+        """A query that runs when its rows are asked for; until the engine is closed. Raises AnalysisError."""
+        self._end_stream()
+        self._define(sql if isinstance(sql, str) else sql.query)
+        try:
+            return self._connection.sql(sql)
+        except duckdb.Error as error:
+            raise _explained(error) from None
+
+    def relation_of(self, rows: pa.Table) -> duckdb.DuckDBPyRelation:
+        """Rows from elsewhere, as a relation."""
+        self._end_stream()
+        return self._connection.from_arrow(rows)
+
+    def stored(self, name: str) -> str:
+        """A query for the rows of a file of the stored timelines, see analysis.timeline.STORED."""
+        self.need_timeline()
+        return _stored_from(f"FROM stored_{name}", self._timeline or {})
 
     def execute(self, sql: str) -> list[tuple[Any, ...]]:
         """Run statements of ours to their end; the rows of the last one."""
@@ -372,6 +391,16 @@ class Engine:
         return [word for (word,) in self.execute(sql)]
 
 
+_INERT = {"VARCHAR": "inert", "VARCHAR[]": "inert_list", "MAP(VARCHAR, VARCHAR)": "inert_map"}
+
+
+def inert_columns(columns: Iterable[tuple[str, str]]) -> str:
+    """Columns (name and DuckDB type), to be selected from what has them in that order, with every text inert."""
+    return ", ".join(
+        f"{_INERT.get(type, '')}(#{number}) AS {quote(name)}" for number, (name, type) in enumerate(columns, 1)
+    )
+
+
 _WORD = re.compile(rb"\w+|[^\w]")
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.CREATE, duckdb.StatementType.MULTI}  # MULTI: PIVOT
 
@@ -473,8 +502,9 @@ def _expression(column: Column, present: bool) -> str:
     return f"{text} AS {name}, {value} AS {quote(f'{column.name}_bytes')}"
 
 
-def _comments(view: View) -> Iterator[str]:
-    yield f"COMMENT ON VIEW {quote(view.name)} IS {text_literal(view.description)}"
+def comments(view: View, kind: str = "VIEW") -> Iterator[str]:
+    """Statements that describe a view, or a TABLE made of it, in DuckDB's catalogue."""
+    yield f"COMMENT ON {kind} {quote(view.name)} IS {text_literal(view.description)}"
     for column in view.columns:
         yield f"COMMENT ON COLUMN {quote(view.name)}.{quote(column.name)} IS {text_literal(column.comment)}"
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from analysis.text import inert
+
 __all__ = ["AnalysisError", "CaptureError", "ExitCode", "ReaderGone", "UsageError"]
 
 
@@ -28,8 +30,11 @@ class AnalysisError(Exception):
     code = ExitCode.NO
 
     def __init__(self, message: str, hint: str = "", code: ExitCode | None = None) -> None:
-        super().__init__(message)
+        # in Python's traceback too a name from a capture is inert, and the hint is there
+        super().__init__("\n".join(map(inert, message.split("\n"))))
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {inert(hint)}")
         if code is not None:
             self.code = code
 

@@ -16,11 +16,13 @@ import pyarrow as pa
 
 from analysis.dictionary import text_literal
 from analysis.engine import Engine
-from analysis.spaces import Place, condition
+from analysis.spaces import Place, condition, exactly
 from analysis.text import device, inert
 
-__all__ = ["Change", "Maps", "changes", "line", "maps_at"]
+__all__ = ["Change", "Maps", "changes", "how_sure", "line", "maps_at"]
 
+_SHOWN = 5  # doubtful ranges that are listed
+_HALF = 1 << 62  # of all addresses; no process has as many
 _WIDTH = 72  # fs/proc/task_mmu.c: 25 + sizeof(void *) * 6 - 1; seq_pad adds a space in any case
 
 _DOUBTS = """
@@ -74,6 +76,37 @@ def line(row: dict[str, Any]) -> str:
         return text
     # paths that are no UTF-8 come with their newlines
     return f"{text:{_WIDTH}} " + inert(path.replace(b"\n", rb"\012").decode(errors="backslashreplace"))
+
+
+def how_sure(engine: Engine, maps: Maps) -> Iterator[str]:
+    """Whether the answer is certain, or which parts of it are only possible and why; a line each, inert."""
+    place = maps.place
+    when = f"of process {place.pid} at {exactly(place.at_ns, engine.captures[place.capture])}"
+    rows = maps.lines
+    doubtful = [row for row in rows if row["certainty"] == "possible"]
+    unmapped = [doubt for doubt in maps.doubts if not any(_overlap(doubt, row) for row in doubtful)]
+    if not rows and any(_everywhere(doubt) for doubt in unmapped):
+        yield f"nothing is known {when}, it can have had any mappings"
+    elif not doubtful and not unmapped:
+        yield f"certain: {len(rows)} mapping{'s' * (len(rows) != 1)} {when}"
+        return
+    else:
+        yield f"possible: {len(doubtful)} of {len(rows)} mapping{'s' * (len(rows) != 1)} {when}"
+    places: dict[str, list[str]] = {}
+    for row in [*doubtful, *unmapped]:
+        where = "everywhere" if _everywhere(row) else f"{row['start']:08x}-{row['end']:08x}"
+        places.setdefault(row["reason"], []).append(where)
+    for reason, ranges in places.items():
+        where = ", ".join(ranges) if len(ranges) <= _SHOWN else f"{len(ranges)} ranges"
+        yield f"  {inert(reason)}: {where}"
+
+
+def _everywhere(row: dict[str, int]) -> bool:
+    return row["end"] - row["start"] > _HALF
+
+
+def _overlap(one: dict[str, int], other: dict[str, int]) -> bool:
+    return one["start"] < other["end"] and other["start"] < one["end"]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from analysis import completion
+
 __all__ = [
     "By", "CapturesArgument", "Certainty", "Class", "Format", "FormatOption", "FromOption", "MemoryOption",
     "PidOption", "Severity", "SymbolsOption", "ToOption", "parse_size",
@@ -63,7 +65,13 @@ class Class(StrEnum):
 
 
 CapturesArgument = Annotated[
-    list[Path], typer.Argument(metavar="CAPTURE...", help="Directories that `record` wrote.", show_default=False)
+    list[Path],
+    typer.Argument(
+        metavar="CAPTURE...",
+        help="Directories that `record` wrote.",
+        show_default=False,
+        autocompletion=completion.capture,
+    ),
 ]
 FormatOption = Annotated[
     Format, typer.Option("--format", metavar="FORMAT", help=f"{', '.join(list(Format)[:-1])} or {Format.ARROW}.")
@@ -71,7 +79,11 @@ FormatOption = Annotated[
 PidOption = Annotated[
     int | None,
     typer.Option(
-        min=1, metavar="PID", help="Of a process, also where it shared the address space.", show_default=False
+        min=1,
+        metavar="PID",
+        help="Of a process, also where it shared the address space.",
+        show_default=False,
+        autocompletion=completion.pid,
     ),
 ]
 FromOption = Annotated[

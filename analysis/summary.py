@@ -18,12 +18,12 @@ from analysis.text import duration, inert, size
 from analysis.times import iso, relative
 from recorder.schema import TABLES
 
-__all__ = ["Summary", "gather", "head", "lines"]
+__all__ = ["COLUMNS", "SECTIONS", "Summary", "gather", "head", "lines"]
 
 _TOP = 10
 
 # One query a section. Those with a LIMIT show the top of a view that `analyze sql` shows whole.
-_SECTIONS = {
+_QUERIES = {
     "losses": """
         SELECT source, cause, gaps, lost, unknown, from_ns, to_ns
         FROM loss_intervals WHERE {here} ORDER BY from_ns""",
@@ -49,6 +49,19 @@ _SECTIONS = {
             min(ts_begin_ns) AS ts_begin_ns, max(ts_end_ns) AS ts_end_ns
         FROM maps WHERE {here} GROUP BY reason ORDER BY ts_begin_ns, reason""",
 }
+SECTIONS = ("tables", *_QUERIES)
+"""The tables of a summary."""
+
+COLUMNS = pa.schema(
+    [
+        ("capture", pa.string()), ("state", pa.string()), ("completeness", pa.list_(pa.string())),
+        ("mode", pa.string()), ("command", pa.list_(pa.string())), ("host", pa.string()), ("kernel", pa.string()),
+        ("arch", pa.string()), ("cpus", pa.int64()), ("boot_id", pa.string()), ("started_ns", pa.uint64()),
+        ("started", pa.string()), ("duration_ns", pa.uint64()), ("size_bytes", pa.uint64()),
+    ]
+)  # fmt: skip
+"""Of the facts, those that make a row; times are CLOCK_MONOTONIC ns, `started` is UTC."""
+
 _TITLES = {
     "tables": "Records: attempted = stored + lost",
     "losses": "Losses, placed in time",
@@ -123,7 +136,7 @@ def gather(engine: Engine, label: str) -> Summary:
     started = list(manifest.targets) if manifest.mode == "run" else []
     tables |= {
         name: engine.query(sql.format(here=here, top=_TOP, started=started), f"summing up {name}").table()
-        for name, sql in _SECTIONS.items()
+        for name, sql in _QUERIES.items()
     }
     return Summary(label, capture, facts, tables)
 

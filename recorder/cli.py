@@ -58,6 +58,16 @@ def _duration(text: str) -> float:
     return float(found[1]) * _SECONDS[found[2]]
 
 
+def _running(incomplete: str) -> list[tuple[str, str]]:
+    """What a shell offers for a PID. It may evaluate names, which are anybody's choice: only plain ones are shown."""
+    found = []
+    for pid in sorted(filter(str.isdigit, os.listdir("/proc")), key=int):
+        with contextlib.suppress(OSError):  # it has ended
+            comm = Path("/proc", pid, "comm").read_text(errors="replace").strip()
+            found.append((pid, re.sub(r"[^\w ./+-]", "?", comm, flags=re.ASCII)))
+    return [each for each in found if each[0].startswith(incomplete)]
+
+
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="Directory of the capture. Default: maptrail-DATE-TIME here.")
 ]
@@ -108,6 +118,7 @@ Trigger = Annotated[
     str | None,
     typer.Option(
         metavar="NAMES",
+        autocompletion=lambda: ["sigbus", "sigsegv", "enomem"],
         help="With --keep: freeze what is kept below OUTPUT/incidents when one of these happens, and go on. "
         "sigbus, sigsegv: the kernel sent that signal; enomem: a recorded call other than madvise failed with it.",
     ),
@@ -166,7 +177,10 @@ def run(
 
 @app.command()
 def attach(
-    pids: Annotated[list[int], typer.Argument(metavar="PID...", help="Processes to record, with their children.")],
+    pids: Annotated[
+        list[int],
+        typer.Argument(metavar="PID...", help="Processes to record, with their children.", autocompletion=_running),
+    ],
     output: Output = None,
     overwrite: Overwrite = False,
     duration: Duration = None,

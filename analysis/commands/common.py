@@ -48,11 +48,7 @@ def open_engine(
 
 def warn(capture: Capture) -> None:
     """Say on standard error what makes a capture incomplete, and where records were lost."""
-    lines = [line for line in capture.completeness() if line != "complete"]
-    lost = sum(counts["lost"] for counts in capture.manifest.totals.values())
-    if lost:
-        lines.append(f"{lost} records were lost while recording: see the table losses")
-    for line in lines:
+    for line in capture.incomplete():
         print(f"warning: {inert(str(capture.path))}: {inert(line)}", file=sys.stderr)
 
 

@@ -13,7 +13,6 @@ from analysis.options import By, CapturesArgument, Format, FormatOption, MemoryO
 __all__ = ["counts"]
 
 _SHOWN = 20  # address spaces in a table
-_GROUPS = (By.CAUSE, By.FILE, By.STACK, By.THREAD)
 
 
 def counts(
@@ -25,7 +24,9 @@ def counts(
     ] = None,
     by: Annotated[
         By | None,
-        typer.Option(metavar="|".join(_GROUPS), help="What made the VMAs there at the end.", show_default=False),
+        typer.Option(
+            metavar="cause|file|stack|thread", help="What made the VMAs there at the end.", show_default=False
+        ),
     ] = None,
     format: FormatOption = Format.TABLE,
     memory: MemoryOption = None,
@@ -51,16 +52,15 @@ def counts(
 
     if every is not None and by is not None:
         raise UsageError("--every is a series and --by is groups", "give one or the other")
-    if by is not None and by not in _GROUPS:
-        raise UsageError(f"VMAs cannot be grouped by: {by}", f"one of: {', '.join(_GROUPS)}")
+    group = counting.group_of(by) if by is not None else None
     every_ns = counting.step_ns(every) if every is not None else None
     table = format is Format.TABLE
     with open_engine(captures, Limits(memory), symbols=symbols) as engine:
         counting.count(engine, pid)
         if every_ns is not None:
             sql = counting.series(engine, every_ns, table)
-        elif by is not None:
-            sql = counting.makers(engine, by, table)
+        elif group is not None:
+            sql = counting.makers(engine, group, table)
         else:
             sql = counting.forecasts(engine, table)
         some = table and every_ns is None

@@ -65,7 +65,7 @@ def diff(
     """
     from analysis import filters
     from analysis.commands.common import again, has_stacks, next_command, open_engine, style
-    from analysis.diff import MEANING, compare, group, totals
+    from analysis.diff import MEANING, compare, group, ordered, totals
     from analysis.engine import Limits
     from analysis.output import emit, print_rows
 
@@ -79,12 +79,7 @@ def diff(
             named = ", ".join(f"{MEANING[each]} ({each})" for each in chosen)
             emit([f"\n{named}{f' by {by}' if by is not By.MAPPING else ''}:\n"])
         limit = f"LIMIT {_SHOWN}" if table else ""
-        order = (
-            "ORDER BY size_bytes DESC, created_ns, start"
-            if by is By.MAPPING
-            else "ORDER BY size_bytes DESC, mappings DESC"
-        )
-        print_rows(engine.query(f"FROM groups {order} {limit}"), format, style(engine))
+        print_rows(engine.query(f"{ordered(by)} {limit}"), format, style(engine))
     if not count:
         print("nothing matched", file=sys.stderr)
     if table and count > _SHOWN:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from analysis.errors import UsageError
+from analysis import completion
 from analysis.options import (
     CapturesArgument,
     Certainty,
@@ -30,7 +30,14 @@ def edges(
     severity: Annotated[Severity, typer.Option(help="So grave, or graver.")] = Severity.MEDIUM,
     expected: Annotated[bool, typer.Option("--expected", help="All of them, what is normal too.")] = False,
     pid: Annotated[
-        int | None, typer.Option(min=1, metavar="PID", help="A process took part in it.", show_default=False)
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="PID",
+            help="A process took part in it.",
+            show_default=False,
+            autocompletion=completion.pid,
+        ),
     ] = None,
     addr: Annotated[
         str | None,
@@ -38,7 +45,12 @@ def edges(
     ] = None,
     file: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="It is about such files: see `analyze timeline`.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="It is about such files: see `analyze timeline`.",
+            show_default=False,
+            autocompletion=completion.file,
+        ),
     ] = None,
     since: FromOption = None,
     until: ToOption = None,
@@ -54,31 +66,16 @@ def edges(
 
     json, csv, parquet and arrow hold addresses, both parties and more of each (`analyze schema findings`).
     """
-    from analysis import filters
+    from analysis import lookups
     from analysis.commands.common import next_command, open_engine, style
-    from analysis.edges import gather, hidden, kinds, sentences, shown
+    from analysis.edges import checked_kinds, gather, hidden, sentences, shown
     from analysis.engine import Limits
     from analysis.output import emit, print_rows
 
-    for each in kind or ():
-        if each not in kinds():
-            raise UsageError(f"no kind of finding: {each}", f"one of: {', '.join(kinds())}")
-    conditions = [filters.of_file(file)] if file is not None else []
-    if addr is not None:
-        low, high = filters.address_range(addr)
-        conditions.append(f'start < {high} AND "end" > {low}')
-    if pid is not None:
-        conditions.append(f"(pid = {pid} OR other_pid = {pid})")
-    if certainty is not None:
-        conditions.append(f"certainty = '{certainty}'")
+    kinds = checked_kinds(kind or ())
     with open_engine(captures, Limits(memory)) as engine:
-        if pid is not None:
-            filters.of_pid(engine, pid)  # refused where nothing was recorded of it
-        if since is not None or until is not None:
-            times = filters.per_capture(filters.windows(engine, since, until))
-            span = "span.capture = finding.capture AND ts_ns BETWEEN since_ns AND until_ns"
-            conditions.append(f"EXISTS (FROM {times} AS span WHERE {span})")
-        gather(engine, kind or kinds(), conditions)
+        conditions = lookups.finding_conditions(engine, pid, addr, file, since, until, certainty)
+        gather(engine, kinds, conditions)
         left_out = hidden(engine, severity, expected)
         first = "first(coalesce(other_pid, pid)) AS pid, first(start) AS start"
         [sums] = engine.query(f"SELECT count(*) AS findings, {first} FROM ({shown(severity, expected)})").dicts()

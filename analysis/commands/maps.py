@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from analysis import completion
 from analysis.errors import UsageError
 from analysis.options import CapturesArgument, Format, FormatOption, MemoryOption
-from analysis.text import inert
 
 if TYPE_CHECKING:
     from analysis.engine import Engine
@@ -17,13 +17,19 @@ if TYPE_CHECKING:
 
 __all__ = ["maps"]
 
-_SHOWN = 5  # doubtful ranges that are listed
-_HALF = 1 << 62  # of all addresses; no process has as many
-
 
 def maps(
     captures: CapturesArgument,
-    pid: Annotated[int, typer.Option("--pid", min=1, help="The process.", show_default=False)],
+    pid: Annotated[
+        int,
+        typer.Option(
+            "--pid",
+            min=1,
+            help="The process.",
+            show_default=False,
+            autocompletion=completion.pid,
+        ),
+    ],
     at: Annotated[
         str | None, typer.Option("--at", metavar="TIME", help="When. Default: the last instant.", show_default=False)
     ] = None,
@@ -93,35 +99,10 @@ def _changes(engine: Engine, before: Maps, after: Maps, format: Format) -> None:
 
 
 def _say_how_sure(engine: Engine, maps: Maps) -> None:
-    from analysis.spaces import exactly
+    from analysis.maps import how_sure
 
-    place = maps.place
-    when = f"of process {place.pid} at {exactly(place.at_ns, engine.captures[place.capture])}"
-    rows = maps.lines
-    doubtful = [row for row in rows if row["certainty"] == "possible"]
-    unmapped = [doubt for doubt in maps.doubts if not any(_overlap(doubt, row) for row in doubtful)]
-    if not rows and any(_everywhere(doubt) for doubt in unmapped):
-        print(f"nothing is known {when}, it can have had any mappings", file=sys.stderr)
-    elif not doubtful and not unmapped:
-        print(f"certain: {len(rows)} mapping{'s' * (len(rows) != 1)} {when}", file=sys.stderr)
-        return
-    else:
-        print(f"possible: {len(doubtful)} of {len(rows)} mapping{'s' * (len(rows) != 1)} {when}", file=sys.stderr)
-    places: dict[str, list[str]] = {}
-    for row in [*doubtful, *unmapped]:
-        where = "everywhere" if _everywhere(row) else f"{row['start']:08x}-{row['end']:08x}"
-        places.setdefault(row["reason"], []).append(where)
-    for reason, ranges in places.items():
-        where = ", ".join(ranges) if len(ranges) <= _SHOWN else f"{len(ranges)} ranges"
-        print(f"  {inert(reason)}: {where}", file=sys.stderr)
-
-
-def _everywhere(row: dict[str, int]) -> bool:
-    return row["end"] - row["start"] > _HALF
-
-
-def _overlap(one: dict[str, int], other: dict[str, int]) -> bool:
-    return one["start"] < other["end"] and other["start"] < one["end"]
+    for told in how_sure(engine, maps):
+        print(told, file=sys.stderr)
 
 
 def _hint_changes(engine: Engine, maps: Maps) -> None:

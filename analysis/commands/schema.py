@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from analysis import completion
 from analysis.errors import UsageError
 from analysis.options import Format, FormatOption
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["schema"]
+__all__ = ["columns_table", "schema", "views_table"]
 
 _LEGEND = """\
 K made by the kernel; U chosen by user space; TOCTOU could change between being read and taking effect;
@@ -25,7 +26,12 @@ _NARROWEST = 24  # columns that a wrapped description gets at least
 def schema(
     what: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME] [CAPTURE]", help="A table, system call or view; a capture.", show_default=False),
+        typer.Argument(
+            metavar="[NAME] [CAPTURE]",
+            help="A table, system call or view; a capture.",
+            show_default=False,
+            autocompletion=completion.name,
+        ),
     ] = None,
     format: FormatOption = Format.TABLE,
 ) -> None:
@@ -47,7 +53,7 @@ def schema(
         raise UsageError(f"neither a name in the schema nor a capture: {paths[0]}", hint)
     sections: dict[str, pa.Table] = {}
     if names or not paths:
-        sections |= {"columns": _columns(names[0])} if names else {"views": _views()}
+        sections |= {"columns": columns_table(names[0])} if names else {"views": views_table()}
     if paths:
         sections["probe_plan"] = _probe_plan(paths[0])
 
@@ -68,7 +74,8 @@ def schema(
         )
 
 
-def _views() -> pa.Table:
+def views_table() -> pa.Table:
+    """Every table, system call and view: its name, kind, number of columns and description."""
     import pyarrow as pa
 
     from analysis.dictionary import views
@@ -82,7 +89,8 @@ def _views() -> pa.Table:
     )
 
 
-def _columns(name: str) -> pa.Table:
+def columns_table(name: str) -> pa.Table:
+    """The columns of one: type, unit, marks and description."""
     import pyarrow as pa
 
     from analysis.dictionary import views

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from analysis.errors import UsageError
+from analysis import completion
 from analysis.options import (
     CapturesArgument,
     Certainty,
@@ -24,10 +24,7 @@ __all__ = ["timeline"]
 _COLUMNS = (
     'pid, start, "end", perms, offset_bytes, from_ns, to_ns, cause, end_cause, '
     "certainty || coalesce(': ' || reason, '') AS certainty, "
-    # fs/proc/task_mmu.c, get_vma_name: what has no path is called by its place
-    "CASE WHEN inode <> 0 OR path <> '' THEN path "
-    """WHEN start < brk AND "end" > start_brk THEN '[heap]' """
-    """WHEN start <= start_stack AND "end" > start_stack THEN '[stack]' ELSE path END AS path"""
+    'place_name(path, inode, start, "end", start_brk, brk, start_stack) AS path'
 )
 
 
@@ -45,6 +42,7 @@ def timeline(
         typer.Option(
             help="Mappings of files with this text in their path, as the kernel gave it; with * ? or [, a glob over "
             "the whole path; or major:minor:inode, as /proc/PID/maps shows them.",
+            autocompletion=completion.file,
             show_default=False,
         ),
     ] = None,
@@ -72,42 +70,23 @@ def timeline(
 
     A table shows the most important columns; json, csv, parquet and arrow hold all (`analyze schema timeline`).
     """
-    from analysis import filters
+    from analysis import lookups
     from analysis.commands.common import again, counted, next_command, open_engine, style
     from analysis.engine import Limits
     from analysis.output import print_rows
     from analysis.scripts import run
 
-    if at is not None and (since is not None or until is not None):
-        raise UsageError("--at is one instant, --from and --to are a stretch of time", "give one or the other")
-    span = filters.address_range(addr) if addr is not None else None
-    conditions = [filters.of_file(file)] if file is not None else []
-    conditions += [filters.caused_by("cause", cause)] if cause else []
-    conditions += [filters.caused_by("end_cause", end_cause)] if end_cause else []
-    conditions += [f"certainty = '{certainty}'"] if certainty else []
-    if span:
-        conditions += [f'start < {span[1]} AND "end" > {span[0]}']
     with open_engine(captures, Limits(memory)) as engine:
-        times = filters.windows(engine, at if at is not None else since, at if at is not None else until)
-        sources = [("windows", filters.per_capture(times), "true")]
-        if pid is not None:
-            sources.append(("used", filters.of_pid(engine, pid), "used.space = timeline.space"))
-        source = "timeline" + "".join(
-            f" SEMI JOIN {relation} AS {name} ON {name}.capture = timeline.capture AND {space} "
-            f"AND {filters.during('timeline', name)}"
-            for name, relation, space in sources
-        )
-        columns = "timeline.*"
+        columns, joined = "timeline.*", ""
         if format is Format.TABLE:
             columns = ("timeline.capture, " if len(engine.captures) > 1 else "") + _COLUMNS
             run(engine, "names", "naming heaps and stacks")
-            source += (
-                " ASOF LEFT JOIN places ON places.capture = timeline.capture AND places.space = timeline.space "
+            joined = (
+                "ASOF LEFT JOIN places ON places.capture = timeline.capture AND places.space = timeline.space "
                 "AND known_ns <= from_ns"
             )
-        sql = (
-            f"SELECT {columns} FROM {source} WHERE {' AND '.join(conditions) or 'true'} "
-            "ORDER BY timeline.capture, from_ns, timeline.space, start"
+        sql = lookups.timeline(
+            engine, pid, addr, file, since, until, at, cause or (), end_cause or (), certainty, columns, joined
         )
         rows, count = counted(engine.query(sql, "looking through the timeline"))
         print_rows(rows, format, style(engine))

@@ -60,6 +60,6 @@ CREATE VIEW timeline (
 ) AS
 SELECT
     capture, host, space, pid, start, "end", from_ns, to_ns, perms, perms[4] = 's', dev, inode, generation,
-    coalesce(try(decode(path_bytes)), path_bytes::VARCHAR), path_bytes, offset_bytes,
+    text_of(path_bytes), path_bytes, offset_bytes,
     cause, cause_table, cause_ns, cause_tid, call_ns, end_cause, end_table, end_ns, end_tid, end_call_ns, certainty, reason
 FROM stored_timeline;

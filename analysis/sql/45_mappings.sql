@@ -130,7 +130,7 @@ SELECT
     here.capture, here.host, here.space, here.pid, coalesce(lo, here.start), coalesce(hi, here."end"), here.from_ns, here.to_ns,
     if(here.to_ns IS NULL, NULL, NOT here.moved),
     if(made.cause = 'baseline', NULL, made.from_ns), made.perms, made.dev, made.inode, made.generation,
-    coalesce(try(decode(made.path_bytes)), made.path_bytes::VARCHAR), made.path_bytes,
+    text_of(made.path_bytes), made.path_bytes,
     here.offset_bytes + if(here.inode = 0 OR lo IS NULL, 0, lo - here.start),
     made.cause, made.cause_ns, made.cause_tid, made.call_ns, here.end_cause, here.end_ns, here.end_tid, here.end_call_ns,
     if(coalesce(here.reason, made.reason) IS NULL, 'certain', 'possible'), coalesce(here.reason, made.reason)

@@ -129,7 +129,7 @@ located AS (
 )
 SELECT
     wanted.capture, spaces.host, wanted.space, spaces.pid, wanted.stack_id, eras.from_ns, eras.to_ns, depth, wanted.address,
-    coalesce(try(decode(what.path_bytes)), what.path_bytes::VARCHAR) AS path, what.path_bytes, what.dev, what.inode, what.generation,
+    text_of(what.path_bytes) AS path, what.path_bytes, what.dev, what.inode, what.generation,
     if(what.inode > 0, what.at + (wanted.address - wanted.inside), NULL),
     inside_file + (wanted.address - wanted.inside), build_id, if(what.inode = 0, 0, image_generation),
     if(path IS NULL OR what.reason IS NOT NULL, 'possible', 'certain'),

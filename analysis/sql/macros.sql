@@ -22,3 +22,27 @@ CREATE MACRO has_pages(path) AS NOT starts_with(path, 'anon_inode:')
     AND (NOT starts_with(path, '/dev/') OR regexp_matches(path, '^/dev/(shm/|hugepages/|zero \(deleted\)$)'));
 -- an address or size that a caller made up, so that sums of two stay in range; no address is as high
 CREATE MACRO sane(bytes) AS least(bytes, 1::UBIGINT << 57);
+-- text as analysis.text.inert makes it: what is not plainly visible as \x1b, \u202e or \U000e0001
+CREATE MACRO inert(text) AS CASE WHEN NOT regexp_matches(text, '[^\p{L}\p{M}\p{N}\p{P}\p{S} ]') THEN text
+    ELSE array_to_string(list_transform(regexp_extract_all(text, '(?s).'), lambda c: CASE
+        WHEN NOT regexp_matches(c, '[^\p{L}\p{M}\p{N}\p{P}\p{S} ]') THEN c
+        WHEN unicode(c) < 256 THEN format('\x{:02x}', unicode(c))
+        WHEN unicode(c) < 65536 THEN format('\u{:04x}', unicode(c))
+        ELSE format('\U{:08x}', unicode(c)) END), '') END;
+CREATE MACRO inert_list(texts) AS list_transform(texts, lambda t: inert(t));
+CREATE MACRO inert_map(facts) AS map(map_keys(facts), inert_list(map_values(facts)));
+-- what has no path is called by its place: fs/proc/task_mmu.c, get_vma_name
+CREATE MACRO place_name(path, inode, low, high, start_brk, brk, start_stack) AS CASE
+    WHEN inode <> 0 OR path <> '' THEN path
+    WHEN low < brk AND high > start_brk THEN '[heap]'
+    WHEN low <= start_stack AND high > start_stack THEN '[stack]'
+    ELSE path
+END;
+-- what a spreadsheet would run as a formula with its first character escaped; permissions like ---p stay
+CREATE MACRO no_formula(text) AS CASE
+    WHEN regexp_matches(text, '^[=+@-]') AND NOT regexp_full_match(text, '-[-rwxps]*')
+        THEN format('\x{:02x}', unicode(text)) || text[2:]
+    ELSE text
+END;
+-- bytes as text; those that are not UTF-8 stand as \xNN
+CREATE MACRO text_of(bytes) AS coalesce(try(decode(bytes)), bytes::VARCHAR);

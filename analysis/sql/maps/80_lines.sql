@@ -111,7 +111,7 @@ doubted AS (
 )
 SELECT
     getvariable('capture'), getvariable('space')::UBIGINT, start, "end", perms, offset_bytes, dev, inode, generation,
-    coalesce(try(decode(path_bytes)), path_bytes::VARCHAR), path_bytes, if(doubt IS NULL, 'certain', 'possible'), doubt, from_ns,
+    text_of(path_bytes), path_bytes, if(doubt IS NULL, 'certain', 'possible'), doubt, from_ns,
     cause, cause_table, cause_ns, cause_tid, call_ns, rectangles
 FROM doubted
 UNION ALL
