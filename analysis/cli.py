@@ -17,7 +17,7 @@ from typing import Any
 
 import typer
 
-from analysis.commands import check, counts, diff, edges, maps, schema, shared, sql, summary, timeline, why
+from analysis.commands import browse, check, counts, diff, edges, maps, schema, shared, sql, summary, timeline, why
 from analysis.errors import AnalysisError, ExitCode, ReaderGone
 from analysis.text import inert
 
@@ -40,6 +40,7 @@ app.command("edges")(edges.edges)
 app.command("shared")(shared.shared)
 app.command("counts")(counts.counts)
 app.command("check")(check.check)
+app.command("browse")(browse.browse)
 app.command("schema")(schema.schema)
 app.command("sql")(sql.sql)
 
