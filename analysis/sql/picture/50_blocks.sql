@@ -1,0 +1,31 @@
+-- What stands for the rectangles that a level of detail does not show?
+-- One row for all of a kind whose middle is in a cell of a grid: at level 0 it has 512 columns and 128 rows, and a level
+-- further eight times the columns and a quarter of the rows. At level 3 blocks stand for what is not kept at all.
+CREATE OR REPLACE TABLE blocks (
+    -- level at which it is drawn, 0 to 3
+    level,
+    -- its edges: picture's time [ns], and height [units]
+    x0, x1, y0, y1,
+    -- band of the rectangles, and their kind
+    band, kind,
+    -- how many they are
+    count,
+    -- of the area of the block, how much is mapped [0 to 1]
+    cover
+) AS
+WITH
+grid AS (
+    SELECT level, 512 * 8 ** least(level, 2) AS columns, 128 / 4 ** least(level, 2) AS rows FROM range(4) AS levels(level)
+),
+bounds AS (
+    SELECT (SELECT max(y1) FROM axis) AS height, (SELECT max(until_ns - since_ns) FROM shown)::DOUBLE AS width_ns
+)
+SELECT
+    grid.level::UTINYINT, min(greatest(x0, 0)), max(least(coalesce(x1, width_ns), width_ns))::BIGINT, min(y0), max(y1), band, kind, count(*),
+    least(sum((least(coalesce(x1, width_ns), width_ns) - greatest(x0, 0)) * (y1 - y0))
+        / greatest((max(least(coalesce(x1, width_ns), width_ns)) - min(greatest(x0, 0))) * (max(y1) - min(y0)), 1e-9), 1)
+FROM rectangles
+JOIN grid ON if(grid.level = 3, NOT kept, rectangles.level > grid.level OR NOT kept), bounds
+GROUP BY
+    grid.level, band, kind,
+    floor((greatest(x0, 0) + least(coalesce(x1, width_ns), width_ns)) / 2 / width_ns * columns), floor((y0 + y1) / 2 / height * rows);
