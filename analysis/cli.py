@@ -17,7 +17,21 @@ from typing import Any
 
 import typer
 
-from analysis.commands import browse, check, counts, diff, edges, maps, schema, shared, sql, summary, timeline, why
+from analysis.commands import (
+    browse,
+    check,
+    counts,
+    diff,
+    edges,
+    maps,
+    plot,
+    schema,
+    shared,
+    sql,
+    summary,
+    timeline,
+    why,
+)
 from analysis.errors import AnalysisError, ExitCode, ReaderGone
 from analysis.text import inert
 
@@ -39,6 +53,7 @@ app.command("diff")(diff.diff)
 app.command("edges")(edges.edges)
 app.command("shared")(shared.shared)
 app.command("counts")(counts.counts)
+app.command("plot")(plot.plot)
 app.command("check")(check.check)
 app.command("browse")(browse.browse)
 app.command("schema")(schema.schema)
