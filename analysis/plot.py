@@ -233,6 +233,8 @@ def _label_bands(engine: Engine, axes: Axes, bounds: Bounds, height: float) -> N
     ).dicts()
     room = (bounds.height + 8) / height * 0.13
     last = -room
+    for row in rows[:-1]:
+        axes.axhline(row["top"] + 1, color="#cccccc", linewidth=0.6, zorder=1)
     for row in rows if len(rows) > 1 else ():
         if row["top"] - last >= room:
             last = row["top"]

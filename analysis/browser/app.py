@@ -208,6 +208,9 @@ class Browser(App[None]):
         self.lines.focus()
         self.ask("listing processes", self._processes, self._begin)
 
+    def on_unmount(self) -> None:
+        self._stop()
+
     @property
     def lines(self) -> Lines:
         """The list."""
@@ -510,7 +513,7 @@ class Browser(App[None]):
         self._leave(0)
 
     def _leave(self, status: int) -> None:
-        self._stop()
+        self._stop()  # the program ends once its threads have
         self.exit(return_code=status)
 
     # search

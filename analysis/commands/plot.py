@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,7 @@ def plot(
         typer.Option("--output", "-o", metavar="FILE", help="Write FILE.png or FILE.svg.", show_default=False),
     ] = None,
     terminal: Annotated[bool, typer.Option("--terminal", help="Draw in characters, here.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")] = False,
     counts: Annotated[bool, typer.Option("--counts", help="The numbers of VMAs, with their limit.")] = False,
     memory: MemoryOption = None,
 ) -> None:
@@ -42,6 +44,7 @@ def plot(
     from analysis.commands.common import next_command, open_engine, style
     from analysis.engine import Limits
     from analysis.output import emit
+    from analysis.text import inert, size
 
     if output is None and not terminal:
         raise UsageError("where to draw is not said", "give -o FILE.png, -o FILE.svg or --terminal")
@@ -55,6 +58,8 @@ def plot(
                 "drawing needs matplotlib, which is not installed", "pip install 'maptrail[review]', or use --terminal"
             ) from None
         drawing.check_name(output)
+        if output.exists() and not force:
+            raise UsageError(f"the file is there already: {output}", "give another with -o, or --force to replace it")
     pids = pid or []
     with open_engine(captures, Limits(memory)) as engine:
         if terminal:
@@ -67,4 +72,5 @@ def plot(
         if output is not None:
             draw = drawing.counts if counts else drawing.picture
             drawing.save(draw(engine, pids, since, until), output)
+            print(f"wrote {inert(str(output))}, {size(output.stat().st_size)}", file=sys.stderr)
     next_command("the findings, and who did what", "edges", captures)
