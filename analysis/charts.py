@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis.engine import Engine
-from analysis.picture import Bounds, Most
+from analysis.picture import Bounds, Most, lay_out
 from analysis.text import inert
 
 __all__ = [
-    "MOST", "Mark", "bands_of", "drawn_of", "marks", "names_of", "points_of", "short", "since_start", "span", "ticks",
-    "told_of", "window",
+    "MOST", "Mark", "bands_of", "drawn_of", "lay_out_still", "marks", "names_of", "points_of", "short", "since_start",
+    "span", "ticks", "told_of",
 ]  # fmt: skip
 
-MOST = Most(spaces=12, rows=20_000)
+MOST = Most(spaces=12, edges=150_000, rows=60_000)
 """Of a picture that cannot be zoomed."""
+_BRIEF = 200  # of the picture's time, one part in so many is a moment
 _NUMBERED = 6  # findings that are told in words
 _LONGEST = 480  # characters of one of them
 
@@ -38,15 +39,50 @@ def short(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def window(engine: Engine, pids: Sequence[int], since: str | None, until: str | None) -> tuple[str | None, str | None]:
-    """A window of time that was given, or else the time in which the processes had mappings, of one capture."""
+def lay_out_still(
+    engine: Engine,
+    pids: Sequence[int],
+    since: str | None,
+    until: str | None,
+    findings: Sequence[str] | None = None,
+) -> tuple[Bounds, list[dict[str, Any]]]:
+    """Lay out a picture that cannot be zoomed; its bounds, and the rows of shown of what is in it, lowest first.
+
+    Without a window it is the time in which the processes had mappings. Address spaces that were there for a moment
+    only, as between fork and exec, and have no grave finding, are left out. `findings` as of analysis.picture.lay_out.
+    """
+    bounds = lay_out(engine, pids, *_window(engine, pids, since, until), most=MOST, findings=findings)
+    height = bounds.height
+    grave = "SELECT band FROM signs WHERE expected IS NULL AND severity IN ('high', 'medium') AND band IS NOT NULL"
+    stood = f"least(coalesce(x1, {bounds.width_ns}), {bounds.width_ns}) - greatest(x0, since_ns::BIGINT - zero_ns)"
+    tall = "(SELECT max(y1) - min(y0) + 6 FROM axis WHERE axis.band = shown.band)"
+    engine.execute(
+        f"CREATE OR REPLACE TABLE left_out AS SELECT band, {tall} AS height FROM shown "
+        f"WHERE ({stood}) * {_BRIEF} < {bounds.width_ns} AND band NOT IN ({grave})"
+    )
+    [(few, many)] = engine.execute("SELECT (SELECT count(*) FROM left_out), (SELECT count(*) FROM shown)")
+    if 0 < few < many:
+        [(gone,)] = engine.execute("SELECT sum(height) FROM left_out")
+        height -= gone
+        for table in ("shown", "axis", "rectangles", "blocks", "signs", "lines_over_time"):
+            engine.execute(f"DELETE FROM {table} WHERE band IN (SELECT band FROM left_out)")
+        for table in ("axis", "rectangles", "blocks", "signs"):
+            below = f"coalesce((SELECT sum(height) FROM left_out WHERE left_out.band < {table}.band), 0)"
+            engine.execute(f"UPDATE {table} SET y0 = y0 - {below}, y1 = y1 - {below}")
+    else:
+        engine.execute("DELETE FROM left_out")
+    return replace(bounds, height=height), engine.query("FROM shown ORDER BY band").dicts()
+
+
+def _window(engine: Engine, pids: Sequence[int], since: str | None, until: str | None) -> tuple[str | None, str | None]:
     if since is not None or until is not None or len(engine.captures) != 1:
         return since, until
     [capture] = engine.captures.values()
-    chosen = f"WHERE (capture, space) IN (SELECT (capture, space) FROM uses WHERE pid IN ({', '.join(map(str, pids))}))"
+    users = f"SELECT (capture, space) FROM uses WHERE pid IN ({', '.join(map(str, pids))})"
     engine.need_timeline()
     [(first, last)] = engine.execute(
-        f"SELECT min(from_ns), max(coalesce(to_ns, {capture.covered_to_ns})) FROM timeline {chosen if pids else ''}"
+        f"SELECT min(from_ns), max(coalesce(to_ns, {capture.covered_to_ns})) FROM timeline "
+        f"{f'WHERE (capture, space) IN ({users})' if pids else ''}"
     )
     if first is None:
         return None, None
@@ -116,6 +152,10 @@ def told_of(engine: Engine, bounds: Bounds, found: Sequence[Mark]) -> Iterator[s
     more = sum(mark.number is None and mark.row["severity"] in ("high", "medium") for mark in found)
     if more:
         yield f"and {more:,} more findings: analyze edges"
+    [(brief,)] = engine.execute("SELECT count(*) FROM left_out")
+    if brief:
+        spaces = "an address space that was" if brief == 1 else f"{brief:,} address spaces that were"
+        yield f"left out: {spaces} there for a moment only"
     [(left_out,)] = engine.execute("SELECT count(*) FROM rectangles WHERE NOT kept OR level > 1")
     if left_out:
         yield f"{left_out:,} of {bounds.rectangles:,} mappings are too short to be seen and stand together as blocks"

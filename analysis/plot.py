@@ -23,10 +23,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from analysis.charts import (
-    MOST,
     Mark,
     bands_of,
     drawn_of,
+    lay_out_still,
     marks,
     names_of,
     points_of,
@@ -35,11 +35,10 @@ from analysis.charts import (
     span,
     ticks,
     told_of,
-    window,
 )
 from analysis.engine import Engine
 from analysis.errors import AnalysisError, UsageError
-from analysis.picture import KINDS, Bounds, lay_out
+from analysis.picture import KINDS, Bounds
 from analysis.text import inert
 from analysis.times import iso
 
@@ -63,6 +62,7 @@ _LABELLED = 8  # lines of counts that have a name and a colour
 _LINES = ("#3f6fa8", "#c8553d", "#4c9a6a", "#8e6bb0", "#b8860b", "#c06090", "#5f7f8f", "#7a5c3e")
 _LABEL = 34  # characters of a label at the right
 _LOST: Any = {"facecolor": "none", "edgecolor": "#999999", "hatch": "xxxx"}
+_MOST_SHAPES = 2000  # more of a kind are pixels in an SVG too
 _WRAPPED: Any = {"width": 158, "subsequent_indent": "    "}
 _RC: Any = {
     "text.parse_math": False,
@@ -89,12 +89,11 @@ def picture(engine: Engine, pids: Sequence[int] = (), since: str | None = None, 
     Of processes (none: all), in a window of time (see analysis.times; none: while they had mappings). Raises UsageError
     where there is nothing to draw.
     """
-    bounds = lay_out(engine, pids, *window(engine, pids, since, until), most=MOST)
-    bands = engine.query("FROM shown ORDER BY band").dicts()
+    bounds, bands = lay_out_still(engine, pids, since, until)
     found = marks(engine)
     with _drawing():
         told = [line for text in told_of(engine, bounds, found) for line in textwrap.wrap(text, **_WRAPPED)]
-        height = min(max(bounds.height / 28, 3.2), 14.0)
+        height = min(max(bounds.height / 28, 3.2), 10.0)
         text = 0.17 * len(told) + 0.55
         figure = Figure(figsize=(12, height + text + 1.0), dpi=130, facecolor="white")
         total = height + text + 1.0
@@ -102,7 +101,7 @@ def picture(engine: Engine, pids: Sequence[int] = (), since: str | None = None, 
         axes.set_facecolor("#fbfbfb")
         axes.set_xlim(*span(bands, bounds))
         axes.set_ylim(-2, bounds.height + 6)
-        kinds = _draw_mappings(engine, axes, bounds)
+        kinds = _draw_mappings(engine, axes, bounds, height)
         lost = _draw_losses(engine, axes)
         _draw_marks(axes, found)
         _label_addresses(engine, axes, bounds, height)
@@ -146,28 +145,38 @@ def _title(engine: Engine, figure: Figure, bounds: Bounds, total: float, what: s
     figure.text(left, 1 - 0.39 / total, told, fontsize=8, va="top", color="#555555")
 
 
-def _draw_mappings(engine: Engine, axes: Axes, bounds: Bounds) -> set[str]:
+def _draw_mappings(engine: Engine, axes: Axes, bounds: Bounds, height: float) -> set[str]:
     """Draw what is mapped; the kinds that there are, and `possible` if any is only that."""
     rows = drawn_of(engine, bounds)
     seen: set[str] = set()
-    groups: dict[tuple[str, bool, bool, int], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, bool, bool, int, bool], list[dict[str, Any]]] = {}
+    line = (bounds.height + 8) / height / 45  # units of what is high enough to have an edge
     for row in rows:
         dense = max(round(row["cover"] * 4), 1)  # a block that is half empty is paler
-        groups.setdefault((row["kind"], row["certain"], bool(row["barred"]), dense), []).append(row)
+        groups.setdefault(
+            (row["kind"], row["certain"], bool(row["barred"]), dense, row["y1"] - row["y0"] < line), []
+        ).append(row)
     least = bounds.width_ns / 1500  # narrower is not to be seen
-    for (kind, certain, barred, dense), members in groups.items():
+    for (kind, certain, barred, dense, thin), members in groups.items():
         seen |= {kind} if certain else {kind, "possible"}
         shapes = []
         for row in members:
             right = max(row["x1"], row["x0"] + least)
             shapes.append(((row["x0"], row["y0"]), (right, row["y0"]), (right, row["y1"]), (row["x0"], row["y1"])))
         # memory that nobody may touch is an outline
+        edge = {"linewidth": 0, "antialiased": False} if thin else {"linewidth": 0.4}
         axes.add_collection(
             PolyCollection(
-                shapes, facecolor=COLOURS[kind], alpha=0.25 if barred else dense / 4, linewidth=0.4, edgecolor="white",
-                hatch=None if certain else "/////", rasterized=len(members) > 2000,
-            ), autolim=False,
-        )  # fmt: skip
+                shapes,
+                facecolor=COLOURS[kind],
+                edgecolor="white",
+                alpha=0.25 if barred else dense / 4,  # memory that nobody may touch is pale
+                hatch=None if certain else "/////",
+                rasterized=len(members) > _MOST_SHAPES,
+                **edge,
+            ),
+            autolim=False,
+        )
     return seen
 
 
@@ -202,9 +211,10 @@ def _draw_marks(axes: Axes, found: Sequence[Mark]) -> None:
             wide, high = (last - first) / 50, (top - bottom) / 12
             close = sum(abs(x - row["x0"]) < wide and abs(each - y) < high for x, each in near)
             near.append((row["x0"], y))
+            beside = -1 if row["x0"] > first + 0.85 * (last - first) else 1  # names are at the right
             axes.annotate(
-                str(mark.number), (row["x0"], y), xytext=(7 + 11 * close, 6), textcoords="offset points", fontsize=8,
-                weight="bold", color="white", zorder=7, annotation_clip=False,
+                str(mark.number), (row["x0"], y), xytext=(beside * (7 + 11 * close), 6), textcoords="offset points",
+                fontsize=8, weight="bold", color="white", zorder=7, annotation_clip=False,
                 bbox={"boxstyle": "circle,pad=0.2", "facecolor": colour, "edgecolor": "white", "linewidth": 0.6},
             )  # fmt: skip
 
@@ -212,8 +222,8 @@ def _draw_marks(axes: Axes, found: Sequence[Mark]) -> None:
 def _label_addresses(engine: Engine, axes: Axes, bounds: Bounds, height: float) -> None:
     """The first address of each stretch of mappings, where there is room for it."""
     rows = engine.query(
-        "SELECT y0, y1, start, mapped, lag(mapped) OVER (PARTITION BY band ORDER BY start) AS below "
-        "FROM axis ORDER BY y0"
+        "FROM (SELECT y0, y1, start, mapped, lag(mapped) OVER (PARTITION BY band ORDER BY start) AS below FROM axis) "
+        "WHERE NOT mapped OR below IS NOT true ORDER BY y0"
     ).dicts()
     room = (bounds.height + 8) / height * 0.13  # units of a line of text
     ticks: list[tuple[float, str]] = []
@@ -229,7 +239,8 @@ def _label_addresses(engine: Engine, axes: Axes, bounds: Bounds, height: float) 
 def _label_bands(engine: Engine, axes: Axes, bounds: Bounds, height: float) -> None:
     """Whose address space it is, above each of several."""
     rows = engine.query(
-        "SELECT comm, pid, max(y1) AS top FROM shown JOIN axis USING (band) GROUP BY band, comm, pid ORDER BY top"
+        "SELECT comm, pid, ended, max(y1) AS top FROM shown JOIN axis USING (band) GROUP BY band, comm, pid, ended "
+        "ORDER BY top"
     ).dicts()
     room = (bounds.height + 8) / height * 0.13
     last = -room
@@ -238,7 +249,8 @@ def _label_bands(engine: Engine, axes: Axes, bounds: Bounds, height: float) -> N
     for row in rows if len(rows) > 1 else ():
         if row["top"] - last >= room:
             last = row["top"]
-            label = f"{short(inert(row['comm'] or ''), 40)} ({row['pid']})"
+            before = ", before it executed another program" if row["ended"] == "exec" else ""
+            label = f"{short(inert(row['comm'] or ''), 40)} ({row['pid']}){before}"
             axes.annotate(
                 label, (0, last), xycoords=("axes fraction", "data"), xytext=(4, 1), textcoords="offset points",
                 fontsize=8, weight="bold", va="bottom", color="#333333", zorder=5,
@@ -270,7 +282,7 @@ def _time_axis(engine: Engine, axes: Axes, bounds: Bounds) -> None:
 
 def counts(engine: Engine, pids: Sequence[int] = (), since: str | None = None, until: str | None = None) -> Figure:
     """VMAs of address spaces over time, and the limit that vm.max_map_count sets. Arguments as of `picture`."""
-    bounds = lay_out(engine, pids, *window(engine, pids, since, until), most=MOST)
+    bounds, _ = lay_out_still(engine, pids, since, until, ["map_limit"])
     bands = bands_of(engine)
     with _drawing():
         figure = Figure(figsize=(12, 5), dpi=130, facecolor="white")
@@ -290,8 +302,7 @@ def counts(engine: Engine, pids: Sequence[int] = (), since: str | None = None, u
                 name = f"{short(inert(band['comm'] or ''), 18)} ({band['pid']})"
                 ends.append((band["peak"], f"{name}: {band['peak']:,}", colour))
         _draw_losses(engine, axes)
-        _limit(axes, bands)
-        _spread(axes, ends)
+        _spread(axes, [*ends, *_limit(axes, bands)])
         _time_axis(engine, axes, bounds)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
         axes.grid(axis="y", color="#e4e4e4", linewidth=0.6)
@@ -300,8 +311,8 @@ def counts(engine: Engine, pids: Sequence[int] = (), since: str | None = None, u
     return figure
 
 
-def _limit(axes: Axes, bands: list[dict[str, Any]]) -> None:
-    """The line of the limit; where the counts are far from it the axis is logarithmic, so that both can be seen."""
+def _limit(axes: Axes, bands: list[dict[str, Any]]) -> list[tuple[float, str, str]]:
+    """Draw the limit and return its name; where counts are far below it the axis is logarithmic, to show both."""
     peak = max(band["peak"] for band in bands)
     limits = sorted({band["limit_vmas"] for band in bands if band["limit_vmas"] is not None})
     most = max([peak, *limits])
@@ -312,10 +323,7 @@ def _limit(axes: Axes, bands: list[dict[str, Any]]) -> None:
         axes.set_ylim(0, most * 1.08)
     for limit in limits:
         axes.axhline(limit, color=_GRAVE["high"], linewidth=1, linestyle=(0, (6, 3)), zorder=4)
-        axes.annotate(
-            f"limit: {limit:,}", (1, limit), xycoords=("axes fraction", "data"), xytext=(5, 0), va="center",
-            textcoords="offset points", fontsize=8, color=_GRAVE["high"], annotation_clip=False,
-        )  # fmt: skip
+    return [(limit, f"limit: {limit:,}", _GRAVE["high"]) for limit in limits]
 
 
 def _spread(axes: Axes, ends: list[tuple[float, str, str]]) -> None:

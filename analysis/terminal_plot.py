@@ -9,10 +9,10 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from analysis.charts import MOST, bands_of, drawn_of, marks, names_of, points_of, short, span, ticks, told_of, window
+from analysis.charts import bands_of, drawn_of, lay_out_still, marks, names_of, points_of, short, span, ticks, told_of
 from analysis.engine import Engine
 from analysis.output import Style
-from analysis.picture import KINDS, Bounds, lay_out
+from analysis.picture import KINDS, Bounds
 from analysis.text import inert
 
 __all__ = ["LETTERS", "counts", "picture"]
@@ -39,8 +39,7 @@ def picture(
     lines: int = 40,
 ) -> Iterator[str]:
     """Address spaces over time, in so many lines and the width of a style; else as analysis.plot.picture."""
-    bounds = lay_out(engine, pids, *window(engine, pids, since, until), most=MOST)
-    bands = engine.query("FROM shown ORDER BY band").dicts()
+    bounds, bands = lay_out_still(engine, pids, since, until)
     found = marks(engine)
     width = style.width or _WIDTH
     right = _RIGHT if width >= 72 else 0
@@ -116,8 +115,8 @@ def _addresses(engine: Engine, down: Any, lines: int) -> dict[int, str]:
     """The first address of each stretch of mappings, and whose it is above the last, by line."""
     found: dict[int, str] = {}
     rows = engine.query(
-        "SELECT y0, start, mapped, lag(mapped) OVER (PARTITION BY band ORDER BY start) AS below "
-        "FROM axis ORDER BY y0 DESC"
+        "FROM (SELECT y0, start, mapped, lag(mapped) OVER (PARTITION BY band ORDER BY start) AS below FROM axis) "
+        "WHERE mapped AND below IS NOT true ORDER BY y0 DESC"
     ).dicts()
     for row in rows:
         if row["mapped"] and not row["below"]:
@@ -158,7 +157,7 @@ def counts(
     engine: Engine, pids: Sequence[int] = (), since: str | None = None, until: str | None = None, *, style: Style
 ) -> Iterator[str]:
     """VMAs over time, a chart for each of the address spaces with most. Arguments as of `picture`."""
-    bounds = lay_out(engine, pids, *window(engine, pids, since, until), most=MOST)
+    bounds, _ = lay_out_still(engine, pids, since, until, ["map_limit"])
     bands = bands_of(engine)
     first, last = span(bands, bounds)
     columns = max((style.width or _WIDTH) - _LEFT, 8)
