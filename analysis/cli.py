@@ -18,12 +18,14 @@ from typing import Any
 import typer
 
 from analysis.commands import (
+    browse,
     check,
     counts,
     diff,
     edges,
     export,
     maps,
+    plot,
     report,
     schema,
     shared,
@@ -53,9 +55,11 @@ app.command("diff")(diff.diff)
 app.command("edges")(edges.edges)
 app.command("shared")(shared.shared)
 app.command("counts")(counts.counts)
+app.command("plot")(plot.plot)
 app.command("check")(check.check)
 app.command("report")(report.report)
 app.command("export")(export.export)
+app.command("browse")(browse.browse)
 app.command("schema")(schema.schema)
 app.command("sql")(sql.sql)
 

@@ -204,6 +204,10 @@ class Engine:
         if self._whole:
             self._run("; ".join(comments(view)))
 
+    def interrupt(self) -> None:
+        """End the query that another thread has running, which gets KeyboardInterrupt; one not begun goes on."""
+        self._connection.interrupt()
+
     def need_timeline(self) -> None:
         """Fill the views over the timeline; address spaces not rebuilt yet are rebuilt."""
         if self._timeline is not None:

@@ -1,0 +1,1 @@
+"""`analyze browse`: a capture in a terminal, without a mouse. Only `app` needs textual."""
