@@ -1,0 +1,210 @@
+"""What hooks tell of a program that knows what the kernel must have used, and of which system calls say less."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recorder.hooks import HOOKS
+from recorder.plan import make_plan
+from tests.support.recordings import RECORD, Capture, record_run
+from tests.support.workloads import build
+
+PAGE = 4096
+Facts = dict[str, list[list[int]]]
+Rows = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def recorded() -> tuple[Capture, Facts]:
+    folder = Path("/tmp/example")  # the capture can be kept in data/
+    folder.mkdir()
+    shutil.copy(build("hooks"), folder)
+    place = Path(os.environ["MAPTRAIL_GUEST"]) / "hooks"
+    capture, done = record_run(place, ["./hooks", "log", "file"], cwd=folder)
+    assert b"warning" not in done.stderr
+    facts: Facts = {}
+    for line in (folder / "log").read_text().splitlines():
+        name, *numbers = line.split()
+        facts.setdefault(name, []).append([int(number) for number in numbers])
+    return capture, facts
+
+
+@pytest.fixture(scope="module")
+def debugfs() -> Path:
+    place = Path("/sys/kernel/debug")
+    if not list(place.iterdir()):
+        subprocess.run(["mount", "-t", "debugfs", "debugfs", place], check=True)
+    return place
+
+
+def hits(capture: Capture, hook: str) -> Rows:
+    return [row for row in capture.rows("hooks", hook=hook) if row["errno"] is None]
+
+
+def failure(capture: Capture, hit: dict[str, Any]) -> int | None:
+    """The error that followed a hit, if one did: the next row of that thread and function is of its return."""
+    later = [
+        row for row in capture.rows("hooks", tid=hit["tid"], function=hit["function"]) if row["ts_ns"] > hit["ts_ns"]
+    ]
+    return later[0]["errno"] if later else None
+
+
+def test_every_hook_of_this_kernel_is_on(recorded: tuple[Capture, Facts]) -> None:
+    capture, _ = recorded
+    symbols = {line.split()[2] for line in Path("/proc/kallsyms").read_text().splitlines()}
+    probes = {probe["name"]: probe["on"] for probe in capture.manifest["probes"]}
+    for hook in HOOKS:
+        there = [function for function in hook.functions if function.name in symbols]
+        assert bool(there) == (hook.name != "zero_pfn"), hook.name
+        for function in there[:1]:
+            assert probes[f"kprobe:{function.name}"]
+            assert probes.get(f"kretprobe:{function.name}", not function.failed)
+    total = capture.manifest["totals"]["hooks"]
+    assert total["attempted"] == total["stored"] == len(capture.table("hooks")) > 0
+
+
+def test_mmap_and_remap_file_pages_are_told_as_the_kernel_used_them(recorded: tuple[Capture, Facts]) -> None:
+    capture, facts = recorded
+    rows = hits(capture, "mmap")
+    for addr, size, prot, flags, pgoff, inode in facts["mmap"]:
+        [row] = [row for row in rows if row["inode"] == inode and row["pgoff"] == pgoff and row["size"] == size]
+        assert row["addr"] == addr
+        assert row["prot"] == prot  # remap_file_pages was asked for 0
+        assert row["flags"] & flags == flags
+        assert row["old_size_bytes"] == 16 * PAGE
+        [call] = [
+            call
+            for call in capture.rows("syscalls", tid=row["tid"])
+            if call["ts_enter_ns"] <= row["ts_ns"] <= call["ts_exit_ns"]
+        ]
+        assert call["syscall"] == ("remap_file_pages" if addr else "mmap")
+        assert (call["mm"], call["size"]) == (row["mm"], row["size"])
+
+
+def test_an_unmap_is_told_in_pages_and_its_failure_too(recorded: tuple[Capture, Facts]) -> None:
+    capture, facts = recorded
+    for addr, size, errno in facts["unmap"]:
+        [row] = [row for row in hits(capture, "unmap") if (row["addr"], row["size"]) == (addr, size)]
+        assert (failure(capture, row) or 0) == errno
+
+
+def test_a_refused_map_fixed_that_left_a_hole_unmapped_it(recorded: tuple[Capture, Facts]) -> None:
+    capture, facts = recorded
+    [[addr, size, left]] = facts["hole"]
+    rows = [row for row in hits(capture, "unmap") if (row["addr"], row["size"]) == (addr, size)]
+    if left:
+        assert not rows
+    elif rows:  # kernels before 6.12 unmap through the choke point
+        assert failure(capture, rows[0]) is None
+
+
+def test_the_elf_loader_s_trims_are_seen(recorded: tuple[Capture, Facts]) -> None:
+    """It maps a whole image by its first segment and unmaps what is past that segment."""
+    capture, _ = recorded
+    firsts: dict[bytes, dict[str, Any]] = {}
+    for row in capture.rows("vmas"):
+        if b"ld-linux" in row["path"] or row["path"].endswith(b"/hooks"):
+            firsts.setdefault(row["path"], row)
+    assert len(firsts) == 2
+    unmaps = hits(capture, "unmap")
+    for whole in firsts.values():
+        trims = [row for row in unmaps if row["addr"] + row["size"] == whole["end"] and row["addr"] > whole["start"]]
+        assert trims, whole
+        [space] = {row["mm"] for row in trims}
+        assert space in {row["mm"] for row in hits(capture, "mmap")}
+
+
+def test_truncation_by_path_and_by_io_uring_is_told(recorded: tuple[Capture, Facts]) -> None:
+    capture, facts = recorded
+    rows = hits(capture, "truncate")
+    for inode, old, new in facts["truncate"]:
+        sizes = {"inode": inode, "old_size_bytes": old, "new_size_bytes": new}
+        [row] = [row for row in rows if sizes.items() <= row.items()]
+        assert failure(capture, row) is None
+        taken = [
+            each for each in hits(capture, "invalidate") if each["inode"] == inode and each["ts_ns"] > row["ts_ns"]
+        ]
+        assert taken[0]["offset_bytes"] == -(-new // PAGE) * PAGE
+        assert (taken[0]["length_bytes"], taken[0]["flags"]) == (0, 1)
+        assert (taken[0]["dev"], taken[0]["generation"]) == (row["dev"], row["generation"])
+
+
+def test_fallocate_is_told_whoever_makes_it(recorded: tuple[Capture, Facts]) -> None:
+    capture, facts = recorded
+    rows = hits(capture, "allocate")
+    assert len(rows) == len(facts["allocate"])
+    for row, (inode, mode, offset, length, errno) in zip(rows, facts["allocate"], strict=True):
+        told = [row[name] for name in ("inode", "flags", "offset_bytes", "length_bytes")]
+        assert told == [inode, mode, offset, length]
+        assert (failure(capture, row) or 0) == errno
+
+
+def test_kprobes_that_are_switched_off_are_told(debugfs: Path) -> None:
+    enabled = debugfs / "kprobes/enabled"
+    enabled.write_text("0")
+    try:
+        plan = {probe.fact: probe for probe in make_plan()}
+    finally:
+        enabled.write_text("1")
+    assert plan["kprobes"].state == "off"
+    assert str(enabled) in plan["kprobes"].hint
+    assert plan["hook mmap"].state == "off"
+    assert plan["hook mmap"].why == "do_mmap is there, but kprobes are off"
+    assert {probe.fact: probe.state for probe in make_plan()}["hook mmap"] == "on"
+
+
+WITH_A_HOOK_THAT_IS_REFUSED = """
+import dataclasses, sys
+from recorder import hooks
+function = dataclasses.replace(hooks.HOOKS[0].functions[1], name="{symbol}")
+hooks.HOOKS = (dataclasses.replace(hooks.HOOKS[0], functions=(function,)), *hooks.HOOKS[1:])
+hooks.FUNCTIONS = tuple(each.name for hook in hooks.HOOKS for each in hook.functions)
+choose = hooks.choose
+def chosen(hook, symbols, btf):
+    found = choose(dataclasses.replace(hook, functions=(dataclasses.replace(function, name="do_mmap"),)), symbols, btf)
+    return dataclasses.replace(found, hook=hook, function=function)
+hooks.choose = lambda hook, symbols, btf: (chosen if hook.name == "mmap" else choose)(hook, symbols, btf)
+from recorder import cli, plan
+{more}
+sys.argv = ["record", "run", "-o", "{output}", "--", "true"]
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["on the blacklist", "found when attaching"])
+def test_a_hook_that_the_kernel_refuses_is_reported_and_not_fatal(known: bool, debugfs: Path, tmp_path: Path) -> None:
+    refused = {line.split()[-1] for line in (debugfs / "kprobes/blacklist").read_text().splitlines()}
+    assert "do_int3" in refused or "exc_int3" in refused
+    symbol = "do_int3" if "do_int3" in refused else "exc_int3"
+    # as if the list could not be read
+    more = "" if known else "plan._read_mounted = lambda kind, where, file: None"
+    output = tmp_path / "capture"
+    program = WITH_A_HOOK_THAT_IS_REFUSED.format(symbol=symbol, more=more, output=output)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    capture = Capture(output)
+    [planned] = [probe for probe in capture.manifest["probe_plan"] if probe["fact"] == "hook mmap"]
+    assert planned["state"] == ("off" if known else "on")
+    if not known:
+        [probe] = [probe for probe in capture.manifest["probes"] if probe["name"] == f"kprobe:{symbol}"]
+        assert not probe["on"]
+        assert f"kprobe:{symbol} could not be had" in done.stderr
+    assert capture.rows("hooks", hook="unmap")
+    assert not capture.rows("hooks", hook="mmap")
+
+
+def test_hooks_that_are_off_leave_nothing(tmp_path: Path) -> None:
+    capture, _ = record_run(tmp_path / "capture", ["true"], "--hooks", "off")
+    assert capture.manifest["options"]["hooks"] == []
+    assert not capture.rows("hooks")
+    assert not [probe for probe in capture.manifest["probes"] if "kprobe" in probe["name"]]
+    unknown = subprocess.run([*RECORD, "run", "--hooks", "do_nothing", "true"], capture_output=True, text=True)
+    assert unknown.returncode == 2
+    assert "no such hook: do_nothing" in unknown.stderr
