@@ -15,14 +15,17 @@ class GuestError(RuntimeError):
     """The guest did not end as it should; the message has the end of its console."""
 
 
-def boot(kernel: Path, initramfs: Path, output: Path, timeout_s: float = 600) -> None:
+def boot(kernel: Path, initramfs: Path, output: Path, timeout_s: float = 600, *, counted: bool = False) -> None:
     """Run the job of an initramfs (image.write) on a kernel, a vmlinuz, and fill the folder `output`.
 
+    With `counted` its clock counts instructions, of one CPU, so that times do not depend on the machine it runs on.
     GuestError if the job does not end with 0.
     """
     console, line = output / "console", output / "line"
+    multi = ("-accel", "tcg,thread=multi", "-smp", "2")
+    cpus = ("-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off") if counted else multi
     command = [
-        "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "Nehalem", "-smp", "2", "-m", str(MEMORY_MB),
+        "qemu-system-x86_64", *cpus, "-cpu", "Nehalem", "-m", str(MEMORY_MB),
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-serial", f"file:{console}", "-serial", f"file:{line}",
         "-kernel", kernel, "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1 mitigations=off nokaslr",

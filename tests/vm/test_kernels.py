@@ -1,7 +1,8 @@
-"""Other kernels, booted in QEMU: the tests of inside/, doctor, counts and files run there, and a program is held
+"""Other kernels, booted in QEMU: the tests of inside/ and those of doctor run there, and a program is held
 against the kernel's own maps.
 
 `make test-vm`; MAPTRAIL_KERNELS=6.1,7.2 chooses. One boot a kernel; some minutes, since it is emulated.
+MAPTRAIL_KEEP=data records the captures in data/linux-* again.
 """
 
 from __future__ import annotations
@@ -33,8 +34,7 @@ INSIDE = [
     "tests/kernel/test_doctor.py::test_each_call_agrees_with_tracefs",
     "tests/kernel/test_doctor.py::test_each_raw_tracepoint_agrees_with_tracefs",
     "tests/kernel/test_doctor.py::test_hooks_agree_with_kallsyms",
-    "tests/kernel/test_counts.py::test_calls_equal_the_workload_s_own_log",
-    "tests/kernel/test_files.py::test_size_changes_equal_what_fstat_saw",
+    "tests/kernel/test_counts.py::test_calls_equal_the_workload_s_own_log[32]",
 ]
 FIDELITY = "everycause-alone-64"
 JOB = """
@@ -59,7 +59,8 @@ def initramfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     if not shutil.which("qemu-system-x86_64"):
         pytest.skip("QEMU is not installed: apt-get install qemu-system-x86")
     build("hooks")
-    for name in ("counts", "files", "everycause"):  # there is no compiler in the guest
+    build("files")
+    for name in ("counts", "everycause"):  # there is no compiler in the guest
         build(name)
         build(name, 32)
     image = tmp_path_factory.mktemp("image") / "initramfs"
@@ -78,6 +79,10 @@ def guest(request: pytest.FixtureRequest, initramfs: Path, tmp_path_factory: pyt
     output = tmp_path_factory.mktemp(request.param)
     boot(kernel, initramfs, output, timeout_s=1500)
     assert (output / "release").read_text().startswith(request.param + ".")
+    if keep := os.environ.get("MAPTRAIL_KEEP"):
+        kept = Path(keep) / f"linux-{request.param}"
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(output / "capture", kept)
     return output
 
 
@@ -85,7 +90,7 @@ def test_every_test_passed_inside(guest: Path) -> None:
     cases = list(xml.etree.ElementTree.parse(guest / "tests.xml").iter("testcase"))
     told = (guest / "console").read_text(errors="replace")
     assert [case.get("name") for case in cases if len(case)] == [], told[-8000:]
-    assert len(cases) >= 18
+    assert len(cases) >= 17
 
 
 def test_the_rebuilt_maps_are_the_kernel_s(guest: Path) -> None:

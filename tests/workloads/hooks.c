@@ -9,6 +9,7 @@
  *   truncate INODE OLD NEW
  *   allocate INODE MODE OFFSET LENGTH ERRNO
  *
+ * Then it stays for a second and a half, so that its maps can be read.
  * It lowers vm.max_map_count for a moment: to be run where that harms nobody, in a guest.
  */
 #include "workload.h"
@@ -78,8 +79,10 @@ static int by_ring(struct io_uring_sqe request)
 	struct io_uring_params p = {0};
 	int ring = syscall(SYS_io_uring_setup, 1, &p);
 	CHECK(ring >= 0);
-	char *sq = mmap(NULL, p.sq_off.array + PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
-	char *cq = mmap(NULL, p.cq_off.cqes + PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_CQ_RING);
+	size_t sq_bytes = p.sq_off.array + p.sq_entries * sizeof(unsigned);
+	size_t cq_bytes = p.cq_off.cqes + p.cq_entries * sizeof(struct io_uring_cqe);
+	char *sq = mmap(NULL, sq_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
+	char *cq = mmap(NULL, cq_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_CQ_RING);
 	struct io_uring_sqe *sqe = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQES);
 	CHECK(sq != MAP_FAILED && cq != MAP_FAILED && sqe != MAP_FAILED);
 	*sqe = request;
@@ -126,5 +129,6 @@ int main(int argc, char **argv)
 	CHECK(by_ring(empty) >= 0);
 	fprintf(facts, "truncate %llu %lu 0\n", inode, 16 * PAGE);
 	CHECK(fclose(facts) == 0);
+	usleep(1500000);
 	return 0;
 }

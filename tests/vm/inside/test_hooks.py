@@ -1,7 +1,8 @@
-"""What hooks tell of a program that knows what the kernel must have used, and of which system calls say less."""
+"""What is recorded on this kernel, above all by hooks, against programs that know what they did: one recording."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -11,26 +12,32 @@ from typing import Any
 
 import pytest
 
-from recorder.hooks import HOOKS
-from recorder.plan import make_plan
-from tests.support.recordings import RECORD, Capture, record_run
-from tests.support.workloads import build
+from recorder import plan
+from recorder.hooks import HOOKS, Chosen
+from tests.kernel import test_counts, test_files
+from tests.support.recordings import Capture, record_run
+from tests.support.workloads import build, read_call_log
 
 PAGE = 4096
 Facts = dict[str, list[list[int]]]
 Rows = list[dict[str, Any]]
+FOLDER = Path("/tmp/example")  # neutral, since the capture is kept in data/
 
 
 @pytest.fixture(scope="module")
 def recorded() -> tuple[Capture, Facts]:
-    folder = Path("/tmp/example")  # the capture can be kept in data/
-    folder.mkdir()
-    shutil.copy(build("hooks"), folder)
-    place = Path(os.environ["MAPTRAIL_GUEST"]) / "hooks"
-    capture, done = record_run(place, ["./hooks", "log", "file"], cwd=folder)
+    FOLDER.mkdir()
+    programs = "counts", "files", "hooks"
+    for name in programs:
+        shutil.copy(build(name), FOLDER)
+    script = " && ".join(f"./{name} {FOLDER}/{name}.log {FOLDER}/{name}.dat" for name in programs)
+    # its maps are read meanwhile, to hold the rebuilt ones against
+    options = "--checkpoint-every", "300ms", "--freeze"
+    place = Path(os.environ["MAPTRAIL_GUEST"]) / "capture"
+    capture, done = record_run(place, ["sh", "-c", script], *options, cwd=FOLDER)
     assert b"warning" not in done.stderr
     facts: Facts = {}
-    for line in (folder / "log").read_text().splitlines():
+    for line in (FOLDER / "hooks.log").read_text().splitlines():
         name, *numbers = line.split()
         facts.setdefault(name, []).append([int(number) for number in numbers])
     return capture, facts
@@ -56,6 +63,12 @@ def failure(capture: Capture, hit: dict[str, Any]) -> int | None:
     return later[0]["errno"] if later else None
 
 
+def test_calls_and_size_changes_are_exact(recorded: tuple[Capture, Facts]) -> None:
+    capture, _ = recorded
+    test_counts.compare_all(capture, read_call_log(FOLDER / "counts.log"), 64)
+    test_files.compare_all(capture, test_files.read_log(FOLDER / "files.log"), FOLDER / "files.dat", 64)
+
+
 def test_every_hook_of_this_kernel_is_on(recorded: tuple[Capture, Facts]) -> None:
     capture, _ = recorded
     symbols = {line.split()[2] for line in Path("/proc/kallsyms").read_text().splitlines()}
@@ -72,7 +85,8 @@ def test_every_hook_of_this_kernel_is_on(recorded: tuple[Capture, Facts]) -> Non
 
 def test_mmap_and_remap_file_pages_are_told_as_the_kernel_used_them(recorded: tuple[Capture, Facts]) -> None:
     capture, facts = recorded
-    rows = hits(capture, "mmap")
+    hooked = {row["pid"] for row in capture.rows("tasks", event="exec") if row["path"] == b"./hooks"}
+    rows = [row for row in hits(capture, "mmap") if row["pid"] in hooked]
     for addr, size, prot, flags, pgoff, inode in facts["mmap"]:
         [row] = [row for row in rows if row["inode"] == inode and row["pgoff"] == pgoff and row["size"] == size]
         assert row["addr"] == addr
@@ -138,7 +152,7 @@ def test_truncation_by_path_and_by_io_uring_is_told(recorded: tuple[Capture, Fac
 
 def test_fallocate_is_told_whoever_makes_it(recorded: tuple[Capture, Facts]) -> None:
     capture, facts = recorded
-    rows = hits(capture, "allocate")
+    rows = [row for row in hits(capture, "allocate") if row["inode"] == facts["allocate"][0][0]]
     assert len(rows) == len(facts["allocate"])
     for row, (inode, mode, offset, length, errno) in zip(rows, facts["allocate"], strict=True):
         told = [row[name] for name in ("inode", "flags", "offset_bytes", "length_bytes")]
@@ -150,61 +164,56 @@ def test_kprobes_that_are_switched_off_are_told(debugfs: Path) -> None:
     enabled = debugfs / "kprobes/enabled"
     enabled.write_text("0")
     try:
-        plan = {probe.fact: probe for probe in make_plan()}
+        found = {probe.fact: probe for probe in plan.make_plan()}
     finally:
         enabled.write_text("1")
-    assert plan["kprobes"].state == "off"
-    assert str(enabled) in plan["kprobes"].hint
-    assert plan["hook mmap"].state == "off"
-    assert plan["hook mmap"].why == "do_mmap is there, but kprobes are off"
-    assert {probe.fact: probe.state for probe in make_plan()}["hook mmap"] == "on"
+    assert found["kprobes"].state == "off"
+    assert str(enabled) in found["kprobes"].hint
+    assert found["hook mmap"].state == "off"
+    assert found["hook mmap"].why == "do_mmap is there, but kprobes are off"
+    assert {probe.fact: probe.state for probe in plan.make_plan()}["hook mmap"] == "on"
 
 
 WITH_A_HOOK_THAT_IS_REFUSED = """
 import dataclasses, sys
 from recorder import hooks
-function = dataclasses.replace(hooks.HOOKS[0].functions[1], name="{symbol}")
-hooks.HOOKS = (dataclasses.replace(hooks.HOOKS[0], functions=(function,)), *hooks.HOOKS[1:])
-hooks.FUNCTIONS = tuple(each.name for hook in hooks.HOOKS for each in hook.functions)
-choose = hooks.choose
-def chosen(hook, symbols, btf):
-    found = choose(dataclasses.replace(hook, functions=(dataclasses.replace(function, name="do_mmap"),)), symbols, btf)
-    return dataclasses.replace(found, hook=hook, function=function)
-hooks.choose = lambda hook, symbols, btf: (chosen if hook.name == "mmap" else choose)(hook, symbols, btf)
+name, choose = "{symbol}", hooks.choose
+hooks.FUNCTIONS = tuple(name if each == "do_mmap" else each for each in hooks.FUNCTIONS)
+def with_another(hook, symbols, btf):
+    found = choose(hook, symbols, btf)
+    mmap = found.function and found.function.name == "do_mmap"
+    return dataclasses.replace(found, function=dataclasses.replace(found.function, name=name)) if mmap else found
+hooks.choose = with_another
 from recorder import cli, plan
-{more}
+plan._read_mounted = lambda *_: None  # as where the blacklist is not to be read
 sys.argv = ["record", "run", "-o", "{output}", "--", "true"]
 cli.main()
 """
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["on the blacklist", "found when attaching"])
-def test_a_hook_that_the_kernel_refuses_is_reported_and_not_fatal(known: bool, debugfs: Path, tmp_path: Path) -> None:
-    refused = {line.split()[-1] for line in (debugfs / "kprobes/blacklist").read_text().splitlines()}
-    assert "do_int3" in refused or "exc_int3" in refused
-    symbol = "do_int3" if "do_int3" in refused else "exc_int3"
-    # as if the list could not be read
-    more = "" if known else "plan._read_mounted = lambda kind, where, file: None"
+@pytest.fixture(scope="module")
+def refused(debugfs: Path) -> str:
+    """A function that the kernel lets nobody probe."""
+    names = {line.split()[-1] for line in (debugfs / "kprobes/blacklist").read_text().splitlines()}
+    return next(name for name in ("do_int3", "exc_int3") if name in names)
+
+
+def test_a_hook_on_the_blacklist_is_off(refused: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    function = dataclasses.replace(HOOKS[0].functions[1], name=refused)
+    monkeypatch.setattr(plan, "chosen_hooks", lambda: (Chosen(HOOKS[0], function, ""),))
+    [probe] = [probe for probe in plan.make_plan() if probe.fact == "hook mmap"]
+    assert probe.state == "off"
+    assert refused in probe.why and "blacklist" in probe.why
+
+
+def test_a_hook_that_cannot_be_attached_is_reported_and_not_fatal(refused: str, tmp_path: Path) -> None:
     output = tmp_path / "capture"
-    program = WITH_A_HOOK_THAT_IS_REFUSED.format(symbol=symbol, more=more, output=output)
+    program = WITH_A_HOOK_THAT_IS_REFUSED.format(symbol=refused, output=output)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     capture = Capture(output)
-    [planned] = [probe for probe in capture.manifest["probe_plan"] if probe["fact"] == "hook mmap"]
-    assert planned["state"] == ("off" if known else "on")
-    if not known:
-        [probe] = [probe for probe in capture.manifest["probes"] if probe["name"] == f"kprobe:{symbol}"]
-        assert not probe["on"]
-        assert f"kprobe:{symbol} could not be had" in done.stderr
+    [probe] = [probe for probe in capture.manifest["probes"] if probe["name"] == f"kprobe:{refused}"]
+    assert not probe["on"]
+    assert f"kprobe:{refused} could not be had" in done.stderr
     assert capture.rows("hooks", hook="unmap")
     assert not capture.rows("hooks", hook="mmap")
-
-
-def test_hooks_that_are_off_leave_nothing(tmp_path: Path) -> None:
-    capture, _ = record_run(tmp_path / "capture", ["true"], "--hooks", "off")
-    assert capture.manifest["options"]["hooks"] == []
-    assert not capture.rows("hooks")
-    assert not [probe for probe in capture.manifest["probes"] if "kprobe" in probe["name"]]
-    unknown = subprocess.run([*RECORD, "run", "--hooks", "do_nothing", "true"], capture_output=True, text=True)
-    assert unknown.returncode == 2
-    assert "no such hook: do_nothing" in unknown.stderr
