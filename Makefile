@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: setup demo test test-fidelity lint format docs bench clean
+.PHONY: setup demo test test-fidelity test-vm lint format docs bench clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -31,6 +31,12 @@ test-fidelity: setup
 	@sh .ci/setup compiler
 	@sh .ci/setup fidelity
 	@$(BIN)/python -m tests.fidelity
+
+# Debian's kernels 5.10, 6.1, 6.12 and 7.2 in QEMU, emulated: some five minutes each on a quiet machine.
+test-vm: setup
+	@sh .ci/setup compiler
+	@sh .ci/setup qemu
+	@$(BIN)/python -m pytest tests/vm/test_kernels.py
 
 lint: setup
 	@$(BIN)/ruff check --quiet .

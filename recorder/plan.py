@@ -569,6 +569,10 @@ def chosen_hooks() -> tuple[Chosen, ...]:
 
 
 def _hooks(seen: _Seen, kprobes: Probe) -> Iterator[Probe]:
+    if not chosen_hooks():
+        for hook in HOOKS:
+            why = "where arguments lie is not known without BTF"
+            yield Probe(f"hook {hook.name}", VMLINUX, "absent", why, _KERNEL.format("CONFIG_DEBUG_INFO_BTF"))
     for chosen in chosen_hooks():
         fact, source = f"hook {chosen.hook.name}", "/proc/kallsyms and BTF"
         if not _symbols():

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import pytest
 
 from recorder.schema import SYSCALLS
-from tests.support.recordings import record_run
-from tests.support.workloads import Call, build, read_call_log
+from tests.support.recordings import Capture, record_run
+from tests.support.workloads import Call, CallLog, build, read_call_log
 
 COUNTS = {"remap_file_pages": 23, "mmap": 29, "mprotect": 31, "mremap": 37, "munmap": 41}
 FAILURES = 17
@@ -22,7 +22,10 @@ BY_NAME = {call.name: call for call in SYSCALLS}
 def test_calls_equal_the_workload_s_own_log(tmp_path: Path, bits: Literal[64, 32]) -> None:
     program = build("counts", bits)
     capture, _ = record_run(tmp_path / "capture", [program, tmp_path / "log", tmp_path / "file"])
-    log = read_call_log(tmp_path / "log")
+    compare_all(capture, read_call_log(tmp_path / "log"), bits)
+
+
+def compare_all(capture: Capture, log: CallLog, bits: Literal[64, 32]) -> None:
     rows = [
         row
         for row in capture.rows("syscalls", tid=log.calls[0].tid)

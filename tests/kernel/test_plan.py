@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from recorder.hooks import HOOKS
 from recorder.plan import make_plan, problems
 from recorder.schema import SYSCALLS
 
@@ -112,6 +113,17 @@ def test_no_btf(empty: Path) -> None:
     assert plan.fatal == ["BTF"]
     assert plan.state("BTF") == "absent"
     assert "CONFIG_DEBUG_INFO_BTF" in plan.hint("BTF")
+    for hook in HOOKS:
+        assert plan.state(f"hook {hook.name}") == "absent"
+        assert "without BTF" in plan.plan[f"hook {hook.name}"]["why"]
+
+
+def test_no_symbols_are_no_hooks() -> None:
+    plan = Plan("mount --bind /dev/null /proc/kallsyms")
+    assert plan.fatal == []
+    for hook in HOOKS:
+        assert plan.state(f"hook {hook.name}") == "absent"
+        assert plan.plan[f"hook {hook.name}"]["why"] == "symbols are not to be read"
 
 
 def test_no_bcc_names_the_command_of_the_distribution(empty: Path, tmp_path: Path) -> None:

@@ -177,3 +177,14 @@ def test_the_manifest_tells_the_plan(tmp_path: Path) -> None:
     capture, _ = record_run(tmp_path / "capture", ["true"])
     report = json.loads(subprocess.run([*RECORD, "doctor", "--format", "json"], capture_output=True).stdout)
     assert [probe["fact"] for probe in capture.manifest["probe_plan"]] == [probe["fact"] for probe in report["plan"]]
+
+
+def test_hooks_that_this_kernel_does_not_have_are_told(tmp_path: Path) -> None:
+    """update_mmap_zero_pfn is in no kernel; do_nothing is no hook at all."""
+    capture, done = record_run(tmp_path / "capture", ["true"], "--hooks", "update_mmap_zero_pfn")
+    assert b"record: warning: hook zero_pfn is not to be had here: this kernel has none: no symbol" in done.stderr
+    assert capture.manifest["options"]["hooks"] == ["zero_pfn"]
+    assert not capture.rows("hooks")
+    unknown = subprocess.run([*RECORD, "run", "--hooks", "do_nothing", "true"], capture_output=True, text=True)
+    assert unknown.returncode == 2
+    assert unknown.stderr.startswith("record: no such hook: do_nothing\n\nhint: auto, off, or some of: mmap, ")

@@ -13,6 +13,7 @@ import pytest
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 CAPTURES = sorted(path.parent for path in DATA.glob("*/manifest.json"))
+KERNELS = [path for path in CAPTURES if path.name.startswith("linux-")]
 ANALYZE = Path(sys.executable).with_name("analyze")
 
 
@@ -67,6 +68,30 @@ def test_the_checked_one_is_what_the_kernel_said() -> None:
     done = subprocess.run([ANALYZE, "check", DATA / "checked"], check=True, capture_output=True, text=True)
     match = re.match(r"exact at (\d+) of (\d+) readings, of 1 processes\n", done.stdout)
     assert match is not None and int(match[1]) == int(match[2]) >= 5
+
+
+@pytest.mark.parametrize("capture", KERNELS, ids=lambda path: path.name)
+def test_each_kernel_tells_the_same(capture: Path) -> None:
+    """What counts.c, files.c and hooks.c did, and the maps they had, whatever the kernel's own functions are called."""
+    calls = ask(
+        capture.name,
+        "SELECT syscall, count(*)::INTEGER AS n FROM syscalls WHERE syscall IN ('mremap', 'remap_file_pages')"
+        " GROUP BY ALL ORDER BY ALL",
+    )
+    assert calls == [{"syscall": "mremap", "n": 37}, {"syscall": "remap_file_pages", "n": 23 + 3}]
+    cuts = ask(
+        capture.name,
+        "SELECT old_size_bytes::INTEGER AS old, new_size_bytes::INTEGER AS new FROM hooks"
+        " WHERE comm = 'hooks' AND hook = 'truncate' AND new_size_bytes < old_size_bytes ORDER BY ts_ns",
+    )
+    assert cuts == [{"old": 65536, "new": 20487}, {"old": 36864, "new": 8192}, {"old": 65536, "new": 0}]
+    # the last one was made by io_uring, so no call tells of it
+    assert ask(
+        capture.name, "SELECT count(*)::INTEGER AS n FROM files WHERE comm = 'hooks' AND new_size_bytes = 0"
+    ) == [{"n": 0}]
+    done = subprocess.run([ANALYZE, "check", capture], check=True, capture_output=True, text=True)
+    match = re.match(r"exact at (\d+) of (\d+) readings", done.stdout)
+    assert match is not None and int(match[1]) == int(match[2]) >= 1
 
 
 def test_heap_and_stack_are_named_in_the_timeline_as_in_maps() -> None:

@@ -1,0 +1,18 @@
+"""Tests that run inside a guest only, started by tests/vm: the machine is theirs, and it has kprobes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.vm)
+            if "MAPTRAIL_GUEST" not in os.environ:
+                item.add_marker(pytest.mark.skip(reason="this runs in a guest: make test-vm"))
