@@ -143,8 +143,10 @@ class Capture:
         manifest, clock = self.manifest, self.manifest.clock
         since = relative(manifest.drained_to_ns, clock, 3)
         behind = max(manifest.updated_ns - manifest.drained_to_ns, 0) / 1e9
+        counts = [f"{each['lost']:,} of {table}" for table, each in manifest.totals.items() if each["lost"]]
+        lost = f"records were lost while recording: {', '.join(counts)}; see the table losses"
         lines = {
-            "complete": ["complete"],
+            "complete": [f"ended in good order, but {lost}" if counts else "complete"],
             "growing": [f"still recording: events up to {since} are in the files"],
             "killed": [
                 f"killed: the recorder ended without closing the capture; its last sign is of "
@@ -153,6 +155,8 @@ class Capture:
             ],
             "failed": [f"failed: {manifest.failure or 'no reason given'}; events after {since} may be missing"],
         }[self.state]
+        if counts and self.state != "complete":
+            lines.append(lost)
         if self.damaged:
             total = len(self.files) + len(self.damaged)
             gaps = "; ".join(
@@ -168,11 +172,7 @@ class Capture:
 
     def incomplete(self) -> list[str]:
         """What makes this capture less than whole, lost records too, a sentence each; none: nothing does."""
-        lines = [line for line in self.completeness() if line != "complete"]
-        lost = sum(counts["lost"] for counts in self.manifest.totals.values())
-        if lost:
-            lines.append(f"{lost} records were lost while recording: see the table losses")
-        return lines
+        return [line for line in self.completeness() if line != "complete"]
 
 
 def open_captures(paths: Sequence[Path], only: Mapping[str, int] | None = None) -> list[Capture]:
