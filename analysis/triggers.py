@@ -16,7 +16,7 @@ _WHAT = {
 
 
 def fired(engine: Engine, label: str) -> str | None:
-    """What fired: `enomem in process 71 (leak) at +4.100000s: mmap failed with ENOMEM`. None where it is no incident."""
+    """What fired: `enomem in process 7 (leak) at +4.1s: mmap failed with ENOMEM`. None where it is no incident."""
     capture = engine.captures[label]
     incident = capture.manifest.incident
     if incident is None:
@@ -26,8 +26,8 @@ def fired(engine: Engine, label: str) -> str | None:
     if incident.table in _WHAT:
         errors = " LEFT JOIN error_names USING (errno)" if incident.table == "syscalls" else ""
         rows = engine.query(
-            f"SELECT {_WHAT[incident.table]} AS what FROM {incident.table}{errors} WHERE capture = {text_literal(label)} "
-            f"AND tid = {incident.tid} AND {quote(TABLES[incident.table].time)} = {incident.ts_ns}"
+            f"SELECT {_WHAT[incident.table]} AS what FROM {incident.table}{errors} WHERE tid = {incident.tid} "
+            f"AND capture = {text_literal(label)} AND {quote(TABLES[incident.table].time)} = {incident.ts_ns}"
         ).dicts()
         text += "".join(f": {row['what']}" for row in rows[:1])
     text += f", and {incident.more} more until the end" if incident.more else ""

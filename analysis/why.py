@@ -26,8 +26,8 @@ COLUMNS = (
     "until_ns", "start", "end", "perms", "dev", "inode", "generation", "path", "path_bytes", "offset_bytes",
     "size_bytes", "stack",
 )  # fmt: skip
-"""Of the rows. `what` is verdict, fault, refusal, truncation, growth, mapping, unmapped, doubt or loss; `offset_bytes` is the
-address's, `stack` the frames of the call or fault, innermost first."""
+"""Of the rows. `what` is verdict, fault, refusal (of a call), truncation, growth, mapping, unmapped, doubt or loss;
+`offset_bytes` is the address's, `stack` the frames of the call or fault, innermost first."""
 
 _SELECT = ", ".join(map(quote, COLUMNS))
 _SHOWN = 20  # rows of one kind that are written out
@@ -50,7 +50,8 @@ _TROUBLE = f"""
     )
     WHERE {{condition}}
     ORDER BY
-        (capture, trigger, pid) IN {{fired}} DESC, list_position(['high', 'medium', 'low', 'info'], severity), capture, ts_ns
+        (capture, trigger, pid) IN {{fired}} DESC,
+        list_position(['high', 'medium', 'low', 'info'], severity), capture, ts_ns
 """
 
 # those that faulted there come first

@@ -40,10 +40,10 @@ def why(
     """Say why a process died of SIGBUS or SIGSEGV or ran out of VMAs, or what became of an address.
 
     Without an address: every fault, explained, and every call refused at vm.max_map_count, deadly ones first; of an
-    incident of the flight recorder, what made it, and why, before all. With one: the verdict, certain or possible and then
-    why, and the life of that address until then, newest first: what was mapped there, who mapped it and took it away,
-    who truncated the file behind it, the faults, and where records were lost. Without --pid the process is the one that
-    faulted there, or the only one that had something there.
+    incident of the flight recorder, what made it, and why, before all. With one: the verdict, certain or possible and
+    then why, and the life of that address until then, newest first: what was mapped there, who mapped it and took it
+    away, who truncated the file behind it, the faults, and where records were lost. Without --pid the process is the
+    one that faulted there, or the only one that had something there.
 
     Stacks are shown where they were recorded (`record --stacks`), the innermost frame first; --symbols names functions.
 
