@@ -240,7 +240,7 @@ class Trail:
         """VMAs against vm.max_map_count: a row an address space, with peak, rate (VMAs a second) and forecast.
 
         `every` (a length of time, as 100ms): the count over time, a row a step. `by` (cause, file, stack, thread): what
-        made those there at the end.
+        made those there at the peak, and at the end.
         """
         from analysis import counts
 
