@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -37,6 +37,8 @@ __all__ = ["Capture", "CheckedFile", "Damage", "Incident", "Manifest", "open_cap
 _MANIFEST_BYTES = 64 << 20  # 200 bytes a file: a third of a million files
 _EXPANSION = 400  # bytes in memory per byte on disk; 25 is usual, 3.4 MB can be made to hold 10⁹ rows (2,400)
 _EXPANSION_FREE = 64 << 20  # what any file may take, however well it compresses
+_FDS = "/proc/self/fd"
+_SPARE_FDS = 256  # DuckDB opens each file once more, as many at once as it has threads
 _BATCH = re.compile(r"([a-z]+)/([0-9A-Za-z][0-9A-Za-z_.-]*\.parquet)", re.ASCII)
 
 
@@ -91,11 +93,15 @@ class Manifest:
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """A batch that passed every check; `columns` are the declared ones it has."""
+    """A batch that passed every check; `columns` are the declared ones it has.
+
+    While the capture grows `held` is the open file, and `path` leads to it: the recorder may delete it at any moment.
+    """
 
     entry: FileEntry
     path: Path
     columns: frozenset[str]
+    held: BinaryIO | None = None
 
 
 @dataclass(frozen=True)
@@ -143,8 +149,10 @@ class Capture:
         manifest, clock = self.manifest, self.manifest.clock
         since = relative(manifest.drained_to_ns, clock, 3)
         behind = max(manifest.updated_ns - manifest.drained_to_ns, 0) / 1e9
+        counts = [f"{each['lost']:,} of {table}" for table, each in manifest.totals.items() if each["lost"]]
+        lost = f"records were lost while recording: {', '.join(counts)}; see the table losses"
         lines = {
-            "complete": ["complete"],
+            "complete": [f"ended in good order, but {lost}" if counts else "complete"],
             "growing": [f"still recording: events up to {since} are in the files"],
             "killed": [
                 f"killed: the recorder ended without closing the capture; its last sign is of "
@@ -153,6 +161,8 @@ class Capture:
             ],
             "failed": [f"failed: {manifest.failure or 'no reason given'}; events after {since} may be missing"],
         }[self.state]
+        if counts and self.state != "complete":
+            lines.append(lost)
         if self.damaged:
             total = len(self.files) + len(self.damaged)
             gaps = "; ".join(
@@ -168,11 +178,7 @@ class Capture:
 
     def incomplete(self) -> list[str]:
         """What makes this capture less than whole, lost records too, a sentence each; none: nothing does."""
-        lines = [line for line in self.completeness() if line != "complete"]
-        lost = sum(counts["lost"] for counts in self.manifest.totals.values())
-        if lost:
-            lines.append(f"{lost} records were lost while recording: see the table losses")
-        return lines
+        return [line for line in self.completeness() if line != "complete"]
 
 
 def open_captures(paths: Sequence[Path], only: Mapping[str, int] | None = None) -> list[Capture]:
@@ -217,7 +223,8 @@ def _open(path: Path, progress: Callable[[float, float], None], only: Mapping[st
             manifest = _manifest(text, path)
             if only is not None:
                 manifest = replace(manifest, files=tuple(_first(manifest.files, only)))
-            files, damaged = _check_files(root, path, manifest.files, progress)
+            hold = manifest.state == "recording" and _locked(root) and _can_hold(len(manifest.files))
+            files, damaged = _check_files(root, path, manifest.files, progress, hold)
             # a recorder that grows or compacts this capture may have replaced batches while they were checked
             before, text = text, _manifest_text(root, path)
             if text == before or not damaged:
@@ -250,6 +257,19 @@ def _locked(root: int) -> bool:
         return True
     fcntl.flock(root, fcntl.LOCK_UN)
     return False
+
+
+def _can_hold(files: int) -> bool:
+    """Whether so many files can be open at once, and be opened again without their names."""
+    if not os.path.isdir(_FDS):
+        return False
+    import resource
+
+    wanted = files + _SPARE_FDS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted <= hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted <= hard
 
 
 def _open_regular(name: str, directory: int) -> int:
@@ -409,7 +429,7 @@ def _entry(row: dict[str, Any]) -> FileEntry:
 
 
 def _check_files(
-    root: int, path: Path, entries: tuple[FileEntry, ...], progress: Callable[[float, float], None]
+    root: int, path: Path, entries: tuple[FileEntry, ...], progress: Callable[[float, float], None], hold: bool
 ) -> tuple[list[CheckedFile], list[Damage]]:
     """Check all files at once: hashlib and pyarrow let go of the interpreter's lock."""
     listed: dict[str, int] = {}
@@ -420,7 +440,7 @@ def _check_files(
     total, done = sum(entry.bytes for entry in entries), 0
     absolute = path.resolve()
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        jobs = {pool.submit(_check, root, entry): entry for entry in entries if listed[entry.path] == 1}
+        jobs = {pool.submit(_check, root, absolute, entry, hold): entry for entry in entries if listed[entry.path] == 1}
         damaged += [Damage(entry, "listed more than once") for entry in entries if listed[entry.path] > 1]
         try:
             for job in as_completed(jobs):
@@ -428,7 +448,7 @@ def _check_files(
                 done += entry.bytes
                 progress(done, total)
                 try:
-                    checked.append(CheckedFile(entry, absolute / entry.path, job.result()))
+                    checked.append(job.result())
                 except FileNotFoundError:
                     damaged.append(Damage(entry, "missing"))
                 except (OSError, ValueError, pa.ArrowException) as error:
@@ -443,8 +463,8 @@ def _check_files(
     )
 
 
-def _check(root: int, entry: FileEntry) -> frozenset[str]:
-    """Check one file and return the declared columns it has; ValueError or OSError says what is wrong."""
+def _check(root: int, capture: Path, entry: FileEntry, hold: bool) -> CheckedFile:
+    """Check one file; ValueError or OSError says what is wrong."""
     match = _BATCH.fullmatch(entry.path)
     if not match or match[1] != entry.table:
         raise ValueError("not a path of this table in the capture")
@@ -460,7 +480,11 @@ def _check(root: int, entry: FileEntry) -> frozenset[str]:
         if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256.lower():
             raise ValueError("sha256 differs")
         file.seek(0)
-        return _check_footer(pq.read_metadata(file), entry)
+        columns = _check_footer(pq.read_metadata(file), entry)
+        if not hold:
+            return CheckedFile(entry, capture / entry.path, columns)
+        held = os.fdopen(os.dup(fd), "rb")
+        return CheckedFile(entry, Path(f"{_FDS}/{held.fileno()}"), columns, held)
 
 
 def _check_footer(footer: pq.FileMetaData, entry: FileEntry) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """The command `analyze`: asks captures. Data on standard output, all else on standard error.
 
-Exit statuses: 0 yes, 1 the answer is no, 2 wrong use, 3 unreadable capture, 4 not permitted.
+Exit statuses: 0 yes, 1 the answer is no, 2 wrong use, 3 unreadable capture, 4 not permitted, 5 nothing to answer by.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="analyze",
     help="Ask captures of address spaces: what was mapped, by whom, and how sure that is.",
-    epilog="Exit: 0 yes, 1 the answer is no, 2 wrong use, 3 unreadable capture, 4 not permitted.",
+    epilog="Exit: 0 yes, 1 the answer is no, 2 wrong use, 3 unreadable capture, 4 not permitted, 5 nothing to answer by.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -59,7 +59,7 @@ def count(engine: Engine, pid: int | None = None) -> None:
 
 
 def forecasts(engine: Engine, compact: bool) -> str:
-    """A query: a row for each address space, with what made most of its VMAs. `compact`: for a table."""
+    """A query: a row for each address space, with what made most of its VMAs at the peak. `compact`: for a table."""
     run(engine, "makers", "asking who made them")
     columns = (
         "capture, host, pid, space, comm, peak, peak_at_most, peak_ns, vmas, vmas_at_most, possible, limit_vmas, "
@@ -74,7 +74,9 @@ def forecasts(engine: Engine, compact: bool) -> str:
         )
     return f"""
         WITH named AS (
-            SELECT capture, space, concat(cause, ' ', {PATH.removesuffix(" AS path")}) AS maker, sum(change) AS made
+            SELECT
+                capture, space, concat(cause, ' ', {PATH.removesuffix(" AS path")}) AS maker,
+                sum(change_to_peak) AS made
             FROM made GROUP BY ALL HAVING made > 0
         ),
         most AS (
@@ -91,13 +93,15 @@ def forecasts(engine: Engine, compact: bool) -> str:
 
 
 def makers(engine: Engine, by: By, compact: bool) -> str:
-    """A query: what made the VMAs that each address space has at the end."""
+    """A query: what made the VMAs that each address space has at the end, and those it had at its peak."""
     run(engine, "makers", "asking who made them")
     origin = "capture, host, space, " if not compact else "capture, " if len(engine.captures) > 1 else ""
     return (
-        f"SELECT {origin}pid, sum(change)::BIGINT AS vmas, sum(change_at_most)::BIGINT AS vmas_at_most, "
+        f"SELECT {origin}pid, sum(change_to_peak)::BIGINT AS at_peak, "
+        "sum(change)::BIGINT AS vmas, sum(change_at_most)::BIGINT AS vmas_at_most, "
         f"sum(possible)::BIGINT AS possible, {KEYS[by]} FROM {with_names(engine, 'made', by)} "
-        "GROUP BY ALL HAVING vmas <> 0 OR vmas_at_most <> 0 ORDER BY vmas DESC"
+        "GROUP BY ALL HAVING at_peak <> 0 OR vmas <> 0 OR vmas_at_most <> 0 "
+        "ORDER BY at_peak DESC, vmas DESC"
     )
 
 

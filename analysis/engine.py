@@ -163,6 +163,8 @@ class Engine:
         paths = [str(path) for path in writable]
         for capture in self.captures.values():
             paths += [str(file.path) for file in capture.files]
+            # DuckDB resolves the links of /proc, and so finds what was deleted while it is held open
+            paths += [f"{capture.path.resolve() / file.entry.path} (deleted)" for file in capture.files if file.held]
             for folder in folders(capture, Path(self._spill)):
                 paths += [str(folder / f"{name}.parquet") for name in STORED]
         run = self.execute

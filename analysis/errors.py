@@ -1,6 +1,6 @@
 """What ends a command early, and the exit statuses.
 
-Statuses: 0 yes, 1 the answer is no, 2 wrong use, 3 unreadable capture, 4 not permitted.
+Statuses: 0 yes, 1 the answer is no, 2 wrong use, 3 unreadable capture, 4 not permitted, 5 nothing to answer by.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     UNREADABLE = 3
     NOT_PERMITTED = 4
+    NO_ANSWER = 5
     INTERRUPTED = 130
     BROKEN_PIPE = 141
 

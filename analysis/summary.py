@@ -15,7 +15,8 @@ from analysis.dictionary import text_literal
 from analysis.engine import Engine
 from analysis.output import Style, batch_lines
 from analysis.text import duration, inert, size
-from analysis.times import iso, relative
+from analysis.times import iso
+from analysis.triggers import fired
 from recorder.schema import TABLES
 
 __all__ = ["COLUMNS", "SECTIONS", "Summary", "gather", "head", "lines"]
@@ -126,6 +127,7 @@ def gather(engine: Engine, label: str) -> Summary:
         "size_bytes": sum(file.entry.bytes for file in capture.files),
         "recorder": manifest.recorder,
         "incident": None if manifest.incident is None else vars(manifest.incident),
+        "trigger": fired(engine, label),
         "keep_s": manifest.keep_s,
         "incidents": list(manifest.incidents),
     }
@@ -147,7 +149,7 @@ def lines(summary: Summary, style: Style) -> Iterator[str]:
     for line in summary.facts["completeness"]:
         yield f"{inert(line)}\n"
     yield "\n"
-    for name, text in (*head(summary.facts), *_flight(summary)):
+    for name, text in (*_trigger(summary.facts), *head(summary.facts), *_window(summary)):
         yield f"{name:<9} {inert(text)}\n"
     for name, title in _TITLES.items():
         table = summary.tables[name]
@@ -167,15 +169,13 @@ def lines(summary: Summary, style: Style) -> Iterator[str]:
             yield f"\n{row['table']}: the recorder's counts do not add up: attempted is not stored + lost + expired\n"
 
 
-def _flight(summary: Summary) -> Iterator[tuple[str, str]]:
-    """What a flight recorder did: why it froze this capture, or what its window holds."""
+def _trigger(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if facts["trigger"] is not None:
+        yield "trigger", facts["trigger"]
+
+
+def _window(summary: Summary) -> Iterator[tuple[str, str]]:
     manifest = summary.capture.manifest
-    if incident := manifest.incident:
-        more = f", and {incident.more} more until the end" if incident.more else ""
-        held = f"; {incident.held_back} held back since the incident before" if incident.held_back else ""
-        when = relative(incident.ts_ns, manifest.clock, 6)
-        who = f"in process {incident.pid} ({incident.comm})" if incident.table else f"by process {incident.pid}"
-        yield "trigger", f"{incident.trigger} {who} at {when}{more}{held}"
     if manifest.keep_s is not None:
         count = len(manifest.incidents)
         names = f": incidents/{', '.join(manifest.incidents[-3:])}" if count else ""

@@ -210,13 +210,14 @@ class Trail:
     def why(
         self, pid: SupportsIndex | None = None, addr: Address | None = None, at: Time | None = None
     ) -> duckdb.DuckDBPyRelation:
-        """Without an address: every SIGBUS and SIGSEGV explained, deadly ones first, in the column `text`.
+        """Without an address: every SIGBUS and SIGSEGV explained, and calls refused at vm.max_map_count, deadly ones first,
+        in the column `text`.
 
         With one: the verdict, then the life of that address until `at`, newest first: see analysis.why.COLUMNS.
         No rows: nothing is known of it.
         """
         from analysis import filters
-        from analysis.why import faults, life, owner, place_of
+        from analysis.why import life, owner, place_of, troubles
 
         if addr is None and at is not None:
             raise UsageError("a time needs the address that is asked about", "give addr too")
@@ -225,12 +226,12 @@ class Trail:
             if addr is None:
                 if number is not None:
                     filters.of_pid(engine, number)  # refused where nothing was recorded of it
-                return self._answer(faults(engine, number).table())
+                return self._answer(troubles(engine, number).table())
             address, _ = filters.address_range(_address(addr) or "")
             if number is None:
                 number = owner(engine, address)
             if number is None:
-                return self._answer(faults(engine, 0).table())
+                return self._answer(troubles(engine, 0).table())
             place, faulted = place_of(engine, number, address, _time(at))
             return self._answer(life(engine, place, address, faulted).table())
 
@@ -240,7 +241,7 @@ class Trail:
         """VMAs against vm.max_map_count: a row an address space, with peak, rate (VMAs a second) and forecast.
 
         `every` (a length of time, as 100ms): the count over time, a row a step. `by` (cause, file, stack, thread): what
-        made those there at the end.
+        made those there at the peak, and at the end.
         """
         from analysis import counts
 

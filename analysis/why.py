@@ -17,34 +17,41 @@ from analysis.spaces import Place, find
 from analysis.stacks import name_stacks, with_stacks
 from analysis.text import inert
 from analysis.times import relative
+from analysis.triggers import fired
 
-__all__ = ["COLUMNS", "faults", "life", "lines", "listed", "owner", "place_of", "sent"]
+__all__ = ["COLUMNS", "life", "lines", "listed", "owner", "place_of", "sent", "triggers", "troubles"]
 
 COLUMNS = (
     "capture", "ts_ns", "what", "certainty", "reason", "text", "pid", "tid", "comm", "call", "call_ns", "stack_id",
     "until_ns", "start", "end", "perms", "dev", "inode", "generation", "path", "path_bytes", "offset_bytes",
     "size_bytes", "stack",
 )  # fmt: skip
-"""Of the rows. `what` is verdict, fault, truncation, growth, mapping, unmapped, doubt or loss; `offset_bytes` is the
-address's, `stack` the frames of the call or fault, innermost first."""
+"""Of the rows. `what` is verdict, fault, refusal (of a call), truncation, growth, mapping, unmapped, doubt or loss;
+`offset_bytes` is the address's, `stack` the frames of the call or fault, innermost first."""
 
 _SELECT = ", ".join(map(quote, COLUMNS))
 _SHOWN = 20  # rows of one kind that are written out
 _WIDTH, _NARROWEST = 80, 30
 _TYPED_NS = 1000  # a time that was shown in microseconds was rounded down
 
-_FAULTS = f"""
+_TROUBLE = f"""
     SELECT {_SELECT}
     FROM (
         SELECT
             * EXCLUDE (pid, tid, comm, stack_id), 'fault' AS what, sentence AS text,
             other_pid AS pid, other_tid AS tid, other_comm AS comm, other_stack_id AS stack_id,
             facts['perms'] AS perms, facts['size_bytes']::UBIGINT AS size_bytes,
-            NULL::UBIGINT AS until_ns, NULL::VARCHAR AS stack
+            NULL::UBIGINT AS until_ns, NULL::VARCHAR AS stack, lower(facts['signal']) AS trigger
         FROM edge_faults
+        UNION ALL BY NAME
+        SELECT *, 'refusal' AS what, sentence AS text, 'enomem' AS trigger
+        FROM edge_map_limit
+        WHERE severity = 'high' OR (call <> 'madvise' AND (capture, 'enomem', pid) IN {{fired}})
     )
     WHERE {{condition}}
-    ORDER BY list_position(['high', 'medium', 'low'], severity), capture, ts_ns
+    ORDER BY
+        (capture, trigger, pid) IN {{fired}} DESC,
+        list_position(['high', 'medium', 'low', 'info'], severity), capture, ts_ns
 """
 
 # those that faulted there come first
@@ -76,10 +83,29 @@ _FAULT = """
 """
 
 
-def faults(engine: Engine, pid: int | None) -> Rows:
-    """The faults of a capture, or of one of its processes, deadly ones first; those that are alike are one row."""
-    condition = "true" if pid is None else f"pid = {pid}"
-    return engine.query(_FAULTS.format(condition=condition), "explaining faults")
+def troubles(engine: Engine, pid: int | None) -> Rows:
+    """The faults of a capture, or of one of its processes, and calls refused for too many VMAs, deadly ones first.
+
+    Those that are alike are one row. Of an incident, what fired comes before all; it can be any refusal with ENOMEM.
+    """
+    incidents = [
+        f"({text_literal(label)}, {text_literal(incident.trigger)}, {incident.pid}::UINTEGER)"
+        for label, capture in engine.captures.items()
+        if (incident := capture.manifest.incident)
+    ]
+    return engine.query(
+        _TROUBLE.format(
+            condition="true" if pid is None else f"pid = {pid}", fired=f"({', '.join(incidents) or 'NULL'})"
+        ),
+        "explaining faults",
+    )
+
+
+def triggers(engine: Engine) -> Iterator[str]:
+    """What made incidents of these captures, a paragraph each."""
+    for label in engine.captures:
+        if (text := fired(engine, label)) is not None:
+            yield f"{inert(f'trigger: {text}')}\n\n"
 
 
 def sent(engine: Engine, pid: int | None) -> str:
@@ -138,7 +164,7 @@ def life(engine: Engine, place: Place, address: int, faulted: bool) -> Rows:
 
 
 def listed(engine: Engine, rows: Iterable[dict[str, Any]], style: Style) -> Iterator[str]:
-    """Faults as people read them, each a sentence below its time and how sure it is."""
+    """Faults and refusals as people read them, each a sentence below its time and how sure it is."""
     for number, row in enumerate(rows):
         if number == _SHOWN:
             yield "...\nthere are more: --pid PID has those of a process, --format json has all\n"

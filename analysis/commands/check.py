@@ -31,8 +31,8 @@ def check(
 
     With --files, check that captures are whole: size, SHA-256, codec, columns and rows of every file.
 
-    Exits with 1 when a certain answer is wrong, when there is nothing to judge by, or when a file is not what the
-    manifest says.
+    Exits with 1 when a certain answer is wrong, or a file is not what the manifest says, and with 5 when there is
+    nothing to judge by.
     """
     if files:
         _files(captures, format)
@@ -62,12 +62,12 @@ def _maps(paths: Sequence[Path], format: Format, memory: int | None) -> None:
     elif format is not Format.TABLE:
         rows = [{"capture": outcome.label, **row} for outcome in outcomes for row in outcome.verdicts]
         print_rows(Rows.of(pa.Table.from_pylist(rows)), format, style())
-    if not all(outcome.judges for outcome in outcomes):
-        hint = "record with --checkpoint-every 1s --freeze, or end the recording while the processes are alive"
-        raise AnalysisError("no reading can judge the rebuild", hint, ExitCode.NO)
     if any(outcome.count("wrong") for outcome in outcomes):
         print("\nerror: a certain answer is wrong", file=sys.stderr)
         raise typer.Exit(ExitCode.NO)
+    if not all(outcome.judges for outcome in outcomes):
+        hint = "record with --checkpoint-every 1s --freeze, or end the recording while the processes are alive"
+        raise AnalysisError("no reading can judge the rebuild", hint, ExitCode.NO_ANSWER)
 
 
 def _files(paths: Sequence[Path], format: Format) -> None:

@@ -25,7 +25,9 @@ def counts(
     by: Annotated[
         By | None,
         typer.Option(
-            metavar="cause|file|stack|thread", help="What made the VMAs there at the end.", show_default=False
+            metavar="cause|file|stack|thread",
+            help="What made the VMAs at the peak, and at the end.",
+            show_default=False,
         ),
     ] = None,
     format: FormatOption = Format.TABLE,
@@ -43,7 +45,7 @@ def counts(
     half of the time in which the address space is known. At that rate, going on from the count at the end, the limit
     is reached at the time shown. A line that gains less than one VMA in that half is flat.
 
-    A table shows the address spaces with the most VMAs. "makers" is what made most of those there at the end.
+    A table shows the address spaces with the most VMAs. "makers" is what made most of those there at the peak.
     """
     from analysis import counts as counting
     from analysis.commands.common import again, counted, has_stacks, next_command, open_engine, style

@@ -37,12 +37,13 @@ def why(
     format: FormatOption = Format.TABLE,
     memory: MemoryOption = None,
 ) -> None:
-    """Say why a process died of SIGBUS or SIGSEGV, or what became of an address.
+    """Say why a process died of SIGBUS or SIGSEGV or ran out of VMAs, or what became of an address.
 
-    Without an address: every fault, explained, deadly ones first. With one: the verdict, certain or possible and then
-    why, and the life of that address until then, newest first: what was mapped there, who mapped it and took it away,
-    who truncated the file behind it, the faults, and where records were lost. Without --pid the process is the one that
-    faulted there, or the only one that had something there.
+    Without an address: every fault, explained, and every call refused at vm.max_map_count, deadly ones first; of an
+    incident of the flight recorder, what made it, and why, before all. With one: the verdict, certain or possible and
+    then why, and the life of that address until then, newest first: what was mapped there, who mapped it and took it
+    away, who truncated the file behind it, the faults, and where records were lost. Without --pid the process is the
+    one that faulted there, or the only one that had something there.
 
     Stacks are shown where they were recorded (`record --stacks`), the innermost frame first; --symbols names functions.
 
@@ -51,8 +52,9 @@ def why(
     from analysis import filters
     from analysis.commands.common import next_command, open_engine
     from analysis.engine import Limits
+    from analysis.output import emit
     from analysis.spaces import exactly
-    from analysis.why import faults, life, lines, listed, owner, place_of, sent
+    from analysis.why import life, lines, listed, owner, place_of, sent, triggers, troubles
 
     if at is not None and addr is None:
         raise UsageError("--at needs the address that is asked about", "give it with --addr")
@@ -60,8 +62,12 @@ def why(
         if addr is None:
             if pid is not None:
                 filters.of_pid(engine, pid)  # refused where nothing was recorded of it
-            found = _print(engine, faults(engine, pid), format, listed)
-            if found:
+            if format is Format.TABLE:
+                emit(triggers(engine))
+            found = _print(engine, troubles(engine, pid), format, listed)
+            if found and found[0]["what"] == "refusal":
+                next_command("how its VMAs grew, and who made them", "counts", captures, f"--pid {found[0]['pid']}")
+            elif found:
                 first = found[0]
                 options = f"--pid {first['pid']} --addr {first['start']:#x}"
                 next_command("the life of an address", "why", captures, options)
@@ -71,7 +77,10 @@ def why(
                     f"{sent(engine, pid)}",
                     file=sys.stderr,
                 )
-                next_command("what happened to an address", "why", captures, "--pid PID --addr ADDR")
+                if pid is not None:
+                    next_command("the addresses that it had", "timeline", captures, f"--pid {pid}")
+                else:
+                    next_command("whatever else can go wrong", "edges", captures)
             return
         address, _ = filters.address_range(addr)
         if pid is None and (pid := owner(engine, address)) is None:

@@ -192,7 +192,7 @@ found AS (
         placed.*, m.from_ns AS mapped_ns, m.cause AS mapped_cause, m.cause_ns AS mapped_cause_ns, m.cause_tid AS mapped_tid, m.call_ns AS mapped_call_ns,
         -- nothing lay between it and what it took the place of
         m.from_ns = m.before_to AS put_over,
-        d.cause AS denied_cause, d.cause_ns AS denied_ns, d.cause_tid AS denied_tid, d.call_ns AS denied_call_ns
+        d.from_ns AS denied_from_ns, d.cause AS denied_cause, d.cause_ns AS denied_ns, d.cause_tid AS denied_tid, d.call_ns AS denied_call_ns
     FROM placed
     LEFT JOIN history AS m ON placed.number = m.number AND placed.mapped_turn = m.turn
     LEFT JOIN history AS d ON placed.number = d.number AND placed.denied_turn = d.turn
@@ -376,7 +376,12 @@ blamed AS (
         CASE what
             WHEN 'beyond end' THEN mapped_cause_ns WHEN 'not permitted' THEN mapped_cause_ns WHEN 'replaced' THEN mapped_cause_ns
             WHEN 'unmapped' THEN end_ns WHEN 'moved' THEN end_ns WHEN 'protected' THEN denied_ns
-        END AS culprit_ns
+        END AS culprit_ns,
+        -- when it took effect, which is the time that the timeline shows
+        CASE what
+            WHEN 'beyond end' THEN mapped_ns WHEN 'not permitted' THEN mapped_ns WHEN 'replaced' THEN mapped_ns
+            WHEN 'unmapped' THEN to_ns WHEN 'moved' THEN to_ns WHEN 'protected' THEN denied_from_ns
+        END AS effect_ns
     FROM named
 ),
 -- where nothing is mapped there is no rectangle to say what is only possible
@@ -440,7 +445,7 @@ answers AS (
         if(what = 'truncated', cut.call, coalesce(call_name, culprit_cause)) AS by_call,
         if(what = 'truncated', cut.ns, coalesce(culprit_call_ns, culprit_ns)) AS by_ns,
         if(what = 'truncated', cut.old, NULL) AS old_size_bytes, if(what = 'truncated', cut.new, NULL) AS new_size_bytes,
-        outcome, ended_ns, exit_status, stack_start, stack_end, page_bytes
+        if(effect_ns <= ts_ns, effect_ns, NULL) AS effect_ns, outcome, ended_ns, exit_status, stack_start, stack_end, page_bytes
     FROM reasoned JOIN fault_outcomes USING (capture, ts_ns, pid, tid)
 ),
 worded AS (
@@ -452,7 +457,7 @@ worded AS (
             WHEN by_pid = pid AND by_tid = tid THEN 'the same thread'
             ELSE thread_text(by_comm, by_pid, by_tid)
         END AS by_whom,
-        span_text(ts_ns - least(by_ns, ts_ns)) || ' before' AS ago,
+        span_text(ts_ns - coalesce(effect_ns, least(by_ns, ts_ns))) || ' before' AS ago,
         CASE access WHEN 'write' THEN 'is not to be written' WHEN 'execute' THEN 'is not to be executed' ELSE 'is not accessible' END AS refusal
     FROM answers
 )

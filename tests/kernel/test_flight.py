@@ -171,12 +171,20 @@ def test_the_victim_is_read_at_once_and_again(flown: Flown) -> None:
 def test_a_summary_says_what_happened(flown: Flown) -> None:
     text = analyze("summary", flown.incidents[0]).stdout
     assert text.startswith("complete\n")
-    assert f"trigger   sigbus in process {flown.victim} (victim) at +" in text
+    assert f"\n\ntrigger   sigbus in process {flown.victim} (victim) at +" in text
+    assert f": SIGBUS at {flown.fault['fault']:#x}" in text
     assert "do not add up" not in text
     text = analyze("summary", flown.path).stdout
     assert f"window    the last {KEEP_S} s were to be kept; 3 incidents: incidents/0001-sigbus" in text
     assert "attempted = stored + lost + expired" in text
     assert "do not add up" not in text
+
+
+def test_why_leads_with_what_made_the_incident(flown: Flown) -> None:
+    text = analyze("why", flown.incidents[1]).stdout
+    assert text.startswith(f"trigger: sigsegv in process {flown.crashed} (python")
+    assert "SIGSEGV at 0x10, and 1 more until the end\n\n" in text.partition("\n\n")[0] + "\n\n"
+    assert f"(pid {flown.crashed}) was killed by SIGSEGV at 0x10: a null pointer" in " ".join(text.split())
 
 
 def test_triggers_close_together_are_one_incident_and_the_same_again_is_held_back(flown: Flown) -> None:

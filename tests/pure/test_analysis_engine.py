@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from analysis.dictionary import units, views
 from analysis.engine import Engine, Limits, memory_available
 from analysis.errors import AnalysisError, UsageError
 from recorder.schema import SYSCALLS, TABLES
-from tests.support.captures import START_NS, build_capture
+from tests.support.captures import START_NS, build_capture, edit_manifest
 
 _HOSTILE = b"\x1b[31m\n\xff"
 
@@ -193,6 +195,25 @@ def test_files_of_the_capture_that_were_not_checked_cannot_be_read(engine: Engin
     (capture / "faults" / "000002.parquet").write_bytes((capture / "faults" / "000001.parquet").read_bytes())
     with pytest.raises(UsageError, match="may read the capture only"):
         _run(engine, f"FROM read_parquet('{capture}/faults/000002.parquet')")
+
+
+def test_what_a_recorder_deletes_meanwhile_is_still_read(capture: Path) -> None:
+    edit_manifest(capture, state="recording")
+    lock = os.open(capture, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # as a recorder does
+    try:
+        [opened] = open_captures([capture])
+        with Engine([opened]) as engine:
+            assert opened.state == "growing"
+            [before] = _run(engine, "SELECT count(*) AS faults FROM faults")
+            for file in capture.glob("*/*.parquet"):
+                file.unlink()
+            assert [before] == _run(engine, "SELECT count(*) AS faults FROM faults")
+        with Engine([opened]) as engine:  # also when nothing of it was read before
+            assert [before] == _run(engine, "SELECT count(*) AS faults FROM faults")
+    finally:
+        os.close(lock)
+    assert before["faults"] == 2
 
 
 def test_a_query_over_its_time_ends(capture: Path) -> None:

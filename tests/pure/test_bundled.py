@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.captures import edit_manifest
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 CAPTURES = sorted(path.parent for path in DATA.glob("*/manifest.json"))
@@ -109,6 +112,35 @@ def test_heap_and_stack_are_named_in_the_timeline_as_in_maps() -> None:
             assert [f"{min(row[1] for row in rows)}-{max(row[2] for row in rows)}".replace("0x", "")] == line.split()[
                 :1
             ]
+
+
+def test_an_incident_of_enomem_leads_with_its_trigger(tmp_path: Path) -> None:
+    """The calls refused for too many VMAs, as a flight recorder that they triggered would have kept them."""
+    where = "WHERE errno = 12 ORDER BY ts_enter_ns LIMIT 1"
+    [call] = ask("maplimit", f"SELECT pid::INTEGER AS pid, ts_enter_ns::BIGINT AS ns FROM syscalls {where}")
+    shutil.copytree(DATA / "maplimit", incident := tmp_path / "incident")
+    fired = {"trigger": "enomem", "table": "syscalls", "ts_ns": call["ns"], "pid": call["pid"], "tid": call["pid"]}
+    edit_manifest(incident, incident={**fired, "comm": "mapleak", "more": 0, "held_back": 0})
+    done = subprocess.run([ANALYZE, "why", incident], check=True, capture_output=True, text=True)
+    lead, reason, *_ = (" ".join(part.split()) for part in done.stdout.split("\n\n"))
+    assert re.fullmatch(rf"trigger: enomem in process {call['pid']} \(mapleak\) at \S+: mmap failed with ENOMEM", lead)
+    assert f"mmap by mapleak (pid {call['pid']}) failed with ENOMEM: its address space had" in reason
+    assert done.stderr.rstrip().endswith(f"analyze counts {incident} --pid {call['pid']}")
+    text = subprocess.run([ANALYZE, "summary", incident], check=True, capture_output=True, text=True).stdout
+    assert text.startswith(f"complete\n\n{lead.replace('trigger:', 'trigger  ')}\n")
+
+
+def test_without_readings_check_has_no_answer() -> None:
+    done = subprocess.run([ANALYZE, "check", DATA / "maplimit"], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (5, "error: no reading can judge the rebuild")
+
+
+def test_the_lossy_one_is_not_called_complete() -> None:
+    done = subprocess.run([ANALYZE, "summary", DATA / "lossy"], check=True, capture_output=True, text=True)
+    lost = json.loads((DATA / "lossy" / "manifest.json").read_text())["totals"]["syscalls"]["lost"]
+    first = done.stdout.splitlines()[0]
+    assert first.startswith("ended in good order, but records were lost while recording: ")
+    assert f" {lost:,} of syscalls" in first
 
 
 def test_the_lossy_one_counts_what_it_lost() -> None:

@@ -55,6 +55,16 @@ def test_growth_is_forecast_by_a_straight_line(tmp_path: Path) -> None:
     assert row["makers"] == "mmap (anonymous memory): 80, exec /bin/program: 1, mmap /data/store.db: 1"
 
 
+def test_who_made_a_peak_that_is_past_is_told(tmp_path: Path) -> None:
+    capture = _capture(tmp_path, _growing(-5))
+    row = _forecast(capture)
+    assert (row["peak"], row["vmas"]) == (82, 2)
+    assert row["makers"] == "mmap (anonymous memory): 80, exec /bin/program: 1, mmap /data/store.db: 1"
+    rows = {row["path"]: row for row in analyze_rows("counts", capture, "--by", "file")}
+    assert [(row["at_peak"], row["vmas"]) for row in rows.values()] == [(80, 0), (1, 1), (1, 1)]
+    assert next(iter(rows)) == "(anonymous memory)"
+
+
 @pytest.mark.parametrize(
     ("step", "limit", "outlook"),
     [
