@@ -34,7 +34,7 @@ __all__ = ["Written", "write"]
 
 _CHUNK = 8192  # rows
 _MOST_SIGNS = 500  # findings of one kind, and losses
-_MOST_STACKS = 10_000
+_MOST_STACKS, _MOST_DOUBTS = 10_000, 20_000
 _MOST_SHARED, _MOST_STAYS = 100, 50  # files, and of each who had it
 _D3 = (
     "dispatch",
@@ -267,7 +267,7 @@ def _head(engine: Engine, bounds: Bounds) -> dict[str, Any]:
         "reasons": ["", *(row["reason"] for row in engine.query("FROM reasons ORDER BY number").dicts())],
         "stacks": [[], *_stacks(engine)],
         "threads": [(names[row["capture"]], row["tid"], row["comm"] or "") for row in threads],
-        "signs": _signs(engine, names), "lines": lines, "shared": _shared(engine),
+        "doubts": _doubts(engine), "signs": _signs(engine, names), "lines": lines, "shared": _shared(engine),
     }  # fmt: skip
 
 
@@ -300,6 +300,18 @@ def _capture(engine: Engine, label: str, zero_ns: int) -> dict[str, Any]:
         "completeness": summary.facts["completeness"], "counts": counts,
         "start_x": clock.started_ns - zero_ns, "began": iso(clock.started_ns, clock),
     }  # fmt: skip
+
+
+def _doubts(engine: Engine) -> list[tuple[Any, ...]]:
+    """Where in address and time nothing is certain, mapped or not; the longest."""
+    rows = engine.query(
+        'SELECT band, start, "end", '
+        "from_ns::BIGINT - zero_ns::BIGINT AS x0, to_ns::BIGINT - zero_ns::BIGINT AS x1, reason "
+        "FROM doubts JOIN (SELECT capture, space, band, zero_ns, since_ns, until_ns FROM shown) USING (capture, space) "
+        f"WHERE from_ns <= until_ns AND coalesce(to_ns, {ALWAYS}) > since_ns "
+        f"ORDER BY coalesce(to_ns, {ALWAYS}) - from_ns DESC, band, start LIMIT {_MOST_DOUBTS}"
+    ).dicts()
+    return [tuple(row.values()) for row in rows]
 
 
 def _signs(engine: Engine, names: dict[str, int]) -> list[dict[str, Any]]:

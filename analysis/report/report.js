@@ -685,23 +685,21 @@
       if (last && alike(last, each)) last.end = each.end;
       else joined.push({ ...each });
     }
-    const list = $("maps");
-    const scrolled = list.scrollTop;
-    const texts = joined.map(mapsText), width = Math.max(0, ...texts.map((text) => text.length));
-    list.replaceChildren(...joined.map((each, n) => {
-      const line = element("div", { role: "option", id: `line-${n}`, "aria-selected": "false" }, `${texts[n].padEnd(width)} ${mapsPath(each)}`);
-      if (each.chunk.reason[each.row]) line.classList.add("possible");
-      line.style.borderLeftColor = palette[head.kinds[each.chunk.kind[each.row]]];
-      line.mapping = each;
-      return line;
-    }));
-    list.scrollTop = scrolled;
-    list.removeAttribute("aria-activedescendant");
+    Object.assign(lines, { all: joined, texts: joined.map(mapsText), chosen: -1 });
+    lines.width = lines.texts.reduce((most, text) => Math.max(most, text.length), 0);
+    fillLines();
     const alive = band.x0 <= x && (band.x1 === null || x < band.x1);
     $("maps-told").textContent = `${bandName(band)} at ${when(x, band.capture)}: ` + (alive ? `${count(joined.length)} mappings, neighbours of one kind joined` : "not there then") +
       (joined.some((each) => each.chunk.reason[each.row]) ? "; those in italics are only possible" : "") +
+      doubtsAt(band.band, x) +
       (hidden ? `; up to ${count(hidden)} short ones of about that time are left out: analyze maps has all` : "");
-    list.dataset.x = String(x);
+    $("maps").dataset.x = String(x);
+  }
+  function doubtsAt(band, x) {
+    const found = head.doubts.filter((each) => each[0] === band && each[3] <= x && (each[4] ?? OPEN) > x);
+    if (!found.length) return "";
+    const [, start, end, , , reason] = found[0];
+    return `; only possible, mapped or not, from ${hex(start)} to ${hex(end)}${found.length > 1 ? ` and in ${count(found.length - 1)} more places` : ""}: ${reason}`;
   }
   function alike(one, other) {
     const a = one.chunk, i = one.row, b = other.chunk, j = other.row, look = lookOf(a, i);
@@ -716,21 +714,53 @@
     const look = lookOf(chunk, row);
     return `${start.toString(16).padStart(8, "0")}-${end.toString(16).padStart(8, "0")} ${look.perms} ${chunk.offset[row].toString(16).padStart(8, "0")} ${look.dev} ${look.inode}`;
   }
-  function selectLine(line) {
+  // The lines of the maps: of many only those in sight, and some more, are in the page.
+  const lines = { all: [], texts: [], width: 0, chosen: -1 };
+  const LINE = 18, MOST_LINES = 1000; // CSS pixels, as in the style sheet
+  function fillLines() {
+    const list = $("maps"), scrolled = list.scrollTop, many = lines.all.length > MOST_LINES;
+    const from = many ? Math.max(Math.min(Math.floor(scrolled / LINE) - 100, lines.all.length - 300), 0) : 0;
+    const to = many ? from + 300 : lines.all.length;
+    const made = lines.all.slice(from, to).map((each, at) => {
+      const n = from + at;
+      const line = element("div", {
+        role: "option", id: `line-${n}`, "aria-selected": String(n === lines.chosen), "aria-setsize": lines.all.length, "aria-posinset": n + 1,
+      }, `${lines.texts[n].padEnd(lines.width)} ${mapsPath(each)}`);
+      if (each.chunk.reason[each.row]) line.classList.add("possible");
+      line.style.borderLeftColor = palette[head.kinds[each.chunk.kind[each.row]]];
+      return line;
+    });
+    if (many) {
+      const before = element("div", { class: "room", role: "presentation" }), after = element("div", { class: "room", role: "presentation" });
+      before.style.height = `${from * LINE}px`;
+      after.style.height = `${(lines.all.length - to) * LINE}px`;
+      made.unshift(before);
+      made.push(after);
+    }
+    list.replaceChildren(...made);
+    list.scrollTop = scrolled;
+    list.dataset.from = String(from);
+    if (lines.chosen < 0) list.removeAttribute("aria-activedescendant");
+    else list.setAttribute("aria-activedescendant", `line-${lines.chosen}`);
+  }
+  function selectLine(n) {
+    if (!lines.all.length) return;
     const list = $("maps");
-    for (const each of list.querySelectorAll("[aria-selected=true]")) each.setAttribute("aria-selected", "false");
-    line.setAttribute("aria-selected", "true");
-    list.setAttribute("aria-activedescendant", line.id);
-    line.scrollIntoView({ block: "nearest", inline: "nearest" });
-    show(line.mapping);
+    lines.chosen = Math.min(Math.max(n, 0), lines.all.length - 1);
+    list.scrollTop = Math.min(Math.max(list.scrollTop, (lines.chosen + 2) * LINE - list.clientHeight), lines.chosen * LINE);
+    fillLines();
+    show(lines.all[lines.chosen]);
   }
   // the next instant at which a mapping of this address space begins or ends
   async function step(forwards) {
     const band = chosen.band, x = chosen.x;
+    const last = (each) => each.x1 ?? OPEN;
+    const ahead = head.chunks.filter((each) => each.id.startsWith("rectangles") && (forwards ? last(each) > x : each.x0 < x));
+    ahead.sort((one, other) => forwards ? one.x0 - other.x0 : last(other) - last(one));
     let best = forwards ? OPEN : -1;
-    const chunks = await Promise.all(head.chunks.filter((each) => each.id.startsWith("rectangles") && each.level === 0 || touches(each, x - 1e6, x + 1e6)).map(load));
-    for (const chunk of chunks) {
-      if (!chunk.look) continue;
+    for (const described of ahead) {
+      if (forwards ? described.x0 >= best : last(described) <= best) break; // none further on is nearer
+      const chunk = await load(described);
       for (let i = 0; i < chunk.rows; i++) {
         if (chunk.band[i] !== band) continue;
         for (const at of [chunk.x0[i], chunk.x1[i]])
@@ -787,9 +817,12 @@
     for (const each of head.captures) {
       const box = element("div", { class: "capture" });
       if (several) box.append(element("h3", {}, each.label));
-      for (const line of each.completeness) box.append(element("p", { class: line === "complete" ? "complete" : "lacking" }, line === "complete" ? "✓ complete: nothing is known to be missing" : `⚠ ${line}`));
       const lost = each.counts.reduce((sum, row) => sum + (row[4] ?? 0), 0);
       const gaps = head.signs.some((sign) => sign.what === "loss" && head.captures[sign.capture] === each);
+      for (const line of each.completeness) {
+        const whole = line === "complete" && !lost && !gaps;
+        box.append(element("p", { class: whole ? "complete" : line === "complete" ? "quiet" : "lacking" }, whole ? "✓ complete: nothing is known to be missing" : line === "complete" ? "the recording ended as it should" : `⚠ ${line}`));
+      }
       box.append(element("p", { class: lost || gaps ? "lacking" : "quiet" }, lost || gaps ? `⚠ ${lost ? count(lost) : "some"} records were lost; hatched in the picture where that was` : "no record was lost"));
       const stored = each.counts.filter((row) => row[1]).map((row) => `${count(row[1])} ${row[0]}`).join(", ");
       box.append(factList([...each.facts, ["records", stored]]));
@@ -867,13 +900,14 @@
     $("minor").addEventListener("change", () => { fillFindings(); redraw(); });
     $("time").addEventListener("input", () => setTime(ofSlider(+$("time").value), true));
     const list = $("maps");
-    list.addEventListener("click", (event) => { const line = event.target.closest("[role=option]"); if (line) selectLine(line); });
+    list.addEventListener("click", (event) => { const line = event.target.closest("[role=option]"); if (line) selectLine(+line.id.slice(5)); });
+    list.addEventListener("scroll", () => { if (lines.all.length > MOST_LINES && Math.abs(Math.floor(list.scrollTop / LINE) - 100 - list.dataset.from) > 60) fillLines(); });
     list.addEventListener("keydown", (event) => {
-      const lines = [...list.children], at = lines.findIndex((line) => line.getAttribute("aria-selected") === "true");
-      const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: lines.length - 1, PageDown: at + 15, PageUp: at - 15 }[event.key];
-      if (to === undefined || !lines.length) return;
+      const at = lines.chosen;
+      const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: lines.all.length - 1, PageDown: at + 15, PageUp: at - 15 }[event.key];
+      if (to === undefined) return;
       event.preventDefault();
-      selectLine(lines[Math.min(Math.max(to, 0), lines.length - 1)]);
+      selectLine(to);
     });
   }
   const filterFiles = () => { lookShown = head.looks.map((look) => !chosen.file || look.path.toLowerCase().includes(chosen.file.toLowerCase())); };

@@ -99,7 +99,7 @@ def test_it_opens_alone_and_without_complaint(sigbus: Path, opened: Any) -> None
 
 
 def test_a_newcomer_finds_who_killed_the_service(sigbus: Path, opened: Any) -> None:
-    """Three steps: read the first finding, click it, read what is beside the picture."""
+    """The steps of docs/report.md: read the first finding, click it, click the second."""
     report = opened(sigbus)
     page = report.page
     # 1: the gravest finding is on top, and says it in a sentence
@@ -114,12 +114,15 @@ def test_a_newcomer_finds_who_killed_the_service(sigbus: Path, opened: Any) -> N
     after = report.view()
     assert after[1] - after[0] < before[1] - before[0]
     assert page.evaluate("location.hash") == "#finding-0"
-    # 3: beside it stand who did it, and the maps of the victim just before
+    # beside it stand who did it, and the maps of the victim just before
     life = page.inner_text("#life")
     assert culprit in life
     assert "certain" in life
     assert any("cache.dat" in line for line in report.maps())
     assert re.search(r"service \d+ at \+\d", page.inner_text("#maps-told"))
+    # 3: what came of it
+    page.locator("#findings a").nth(1).click()
+    page.wait_for_function("document.getElementById('life').textContent.includes('was killed by SIGBUS')")
 
 
 def test_a_link_to_a_finding_opens_there(sigbus: Path, opened: Any) -> None:
@@ -323,3 +326,24 @@ def test_losses_are_hatched_and_what_is_too_short_is_counted(hostile: Path, open
     assert x1 - x0 < 5_000_000
     assert abs((x0 + x1) / 2 - 1.15 * SECOND) < 0.03 * SECOND  # a pixel was 12 ms
     assert int(near["drawn"]) > lasting
+
+
+def test_of_many_mappings_those_in_sight_are_listed(tmp_path: Path, opened: Any) -> None:
+    kernel = Kernel()
+    thread = kernel.start()
+    for n in range(1409):
+        kernel.mmap(thread, 0x10000 + 2 * n, 1, Page("rw-p"), MAP_PRIVATE | MAP_ANONYMOUS)
+    capture = build_capture(tmp_path / "capture", kernel.rows, ended_ns=START_NS + 8 * SECOND)
+    analyze("report", capture, "-o", tmp_path / "report.html")
+    report = opened(tmp_path / "report.html")
+    page = report.page
+    assert re.search(r" 1,4\d\d mappings", page.inner_text("#maps-told"))
+    assert page.locator("#maps [role=option]").count() == 300
+    page.locator("#maps").focus()
+    for key in ("Home", "End", "ArrowUp"):
+        page.keyboard.press(key)
+        line = page.locator("#maps [aria-selected=true]")
+        position, size = (int(line.get_attribute(name) or 0) for name in ("aria-posinset", "aria-setsize"))
+        assert position == {"Home": 1, "End": size, "ArrowUp": size - 1}[key]
+        box, around = line.bounding_box(), page.locator("#maps").bounding_box()
+        assert around["y"] <= box["y"] + 1 < box["y"] + box["height"] <= around["y"] + around["height"] + 1
