@@ -2,7 +2,7 @@
 
 A relation has its rows when they are asked for: `.df()` makes a pandas data frame, `.pl()` a polars one, `.arrow()`
 Arrow, `.fetchall()` tuples (each runs it anew); and `.filter("pid = 7")`, `.order("from_ns")` or `.limit(5)` make
-another relation.
+another relation. Such texts name columns; for tables and views use `Trail.sql`.
 
 What a column means, and its unit, is in `Trail.schema`, as in `analyze schema`: times are CLOCK_MONOTONIC nanoseconds
 (`…_ns`), sizes and offsets bytes (`…_bytes`), addresses integers. Text is inert: what is not plainly visible in a
@@ -83,7 +83,7 @@ class Trail:
     @cached_property
     def engine(self) -> Engine:
         """What runs the queries; for the drawing of pictures."""
-        engine = Engine(self._opened, self._limits, whole=True, symbols=self._symbols)
+        engine = Engine(self._opened, self._limits, symbols=self._symbols)
         engine.need_timeline()  # a relation made of another one must not find it empty
         return engine
 
