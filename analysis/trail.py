@@ -33,6 +33,7 @@ from analysis.text import inert
 
 if TYPE_CHECKING:
     import duckdb
+    from matplotlib.figure import Figure
 
 __all__ = ["CaptureWarning", "Time", "Trail"]
 
@@ -291,6 +292,26 @@ class Trail:
                 verdicts = engine.query("FROM verdicts ORDER BY ts_ns, reading").table()
                 parts.append(_labelled(verdicts, label))
         return self._answer(pa.concat_tables(parts))
+
+    def plot(
+        self,
+        pid: SupportsIndex | Sequence[SupportsIndex] = (),
+        since: Time | None = None,
+        until: Time | None = None,
+        what: str = "maps",
+    ) -> Figure:
+        """A picture as a matplotlib figure, as `analyze plot` makes it; `what`: maps (address spaces) or counts (VMAs).
+
+        Needs matplotlib, which comes with maptrail[review].
+        """
+        from analysis import plot
+
+        pictures = {"maps": plot.picture, "counts": plot.counts}
+        if what not in pictures:
+            raise UsageError(f"no such picture: {what}", f"one of: {', '.join(pictures)}")
+        pids = [pid] if isinstance(pid, SupportsIndex) else pid
+        with self._asking() as engine:
+            return pictures[what](engine, [operator.index(each) for each in pids], _time(since), _time(until))
 
     # How they are answered
 
