@@ -50,6 +50,7 @@ format: setup
 # What is made of the code: pages of commands, the data dictionary, the outputs of the notebooks.
 docs: setup
 	@$(BIN)/python -m docs.generate
+	@$(BIN)/python -m notebooks.execute
 
 bench: setup
 	@sh .ci/setup compiler

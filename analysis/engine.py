@@ -168,8 +168,10 @@ class Engine:
             for folder in folders(capture, Path(self._spill)):
                 paths += [str(folder / f"{name}.parquet") for name in STORED]
         run = self.execute
-        run("SET enable_progress_bar = true")
-        run("SET enable_progress_bar_print = false")  # query_progress() works, nothing is printed
+        # query_progress() works, nothing is printed; in a notebook without ipywidgets DuckDB refuses: then it does not
+        with suppress(AnalysisError):
+            run("SET enable_progress_bar = true")
+            run("SET enable_progress_bar_print = false")
         if limits.timeout_s is not None:
             run(f"SET max_execution_time = {max(int(limits.timeout_s * 1000), 1)}")
         run(f"SET allowed_paths = [{', '.join(map(text_literal, paths))}]")
@@ -271,7 +273,7 @@ class Engine:
     def relation(self, sql: str | duckdb.Statement) -> duckdb.DuckDBPyRelation:
         """A query that runs when its rows are asked for; until the engine is closed. Raises AnalysisError."""
         self._end_stream()
-        self._define(sql if isinstance(sql, str) else sql.query)
+        self._define((sql if isinstance(sql, str) else sql.query).lower())  # SQL knows no case
         try:
             return self._connection.sql(sql)
         except duckdb.Error as error:

@@ -2,7 +2,7 @@
 
 A relation has its rows when they are asked for: `.df()` makes a pandas data frame, `.pl()` a polars one, `.arrow()`
 Arrow, `.fetchall()` tuples (each runs it anew); and `.filter("pid = 7")`, `.order("from_ns")` or `.limit(5)` make
-another relation.
+another relation. Such texts name columns; for tables and views use `Trail.sql`.
 
 What a column means, and its unit, is in `Trail.schema`, as in `analyze schema`: times are CLOCK_MONOTONIC nanoseconds
 (`…_ns`), sizes and offsets bytes (`…_bytes`), addresses integers. Text is inert: what is not plainly visible in a
@@ -33,6 +33,7 @@ from analysis.text import inert
 
 if TYPE_CHECKING:
     import duckdb
+    from matplotlib.figure import Figure
 
 __all__ = ["CaptureWarning", "Time", "Trail"]
 
@@ -83,7 +84,7 @@ class Trail:
     @cached_property
     def engine(self) -> Engine:
         """What runs the queries; for the drawing of pictures."""
-        engine = Engine(self._opened, self._limits, whole=True, symbols=self._symbols)
+        engine = Engine(self._opened, self._limits, symbols=self._symbols)
         engine.need_timeline()  # a relation made of another one must not find it empty
         return engine
 
@@ -292,6 +293,26 @@ class Trail:
                 verdicts = engine.query("FROM verdicts ORDER BY ts_ns, reading").table()
                 parts.append(_labelled(verdicts, label))
         return self._answer(pa.concat_tables(parts))
+
+    def plot(
+        self,
+        pid: SupportsIndex | Sequence[SupportsIndex] = (),
+        since: Time | None = None,
+        until: Time | None = None,
+        what: str = "maps",
+    ) -> Figure:
+        """A picture as a matplotlib figure, as `analyze plot` makes it; `what`: maps (address spaces) or counts (VMAs).
+
+        Needs matplotlib, which comes with maptrail[review].
+        """
+        from analysis import plot
+
+        pictures = {"maps": plot.picture, "counts": plot.counts}
+        if what not in pictures:
+            raise UsageError(f"no such picture: {what}", f"one of: {', '.join(pictures)}")
+        pids = [pid] if isinstance(pid, SupportsIndex) else pid
+        with self._asking() as engine:
+            return pictures[what](engine, [operator.index(each) for each in pids], _time(since), _time(until))
 
     # How they are answered
 

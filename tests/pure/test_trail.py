@@ -105,6 +105,12 @@ def test_a_relation_becomes_what_its_reader_likes(trail: Trail) -> None:
     assert relation.join(faults.project("start AS fault"), "start <= fault").limit(1).fetchall()
 
 
+def test_a_picture_is_a_figure_of_matplotlib(trail: Trail) -> None:
+    assert trail.plot(PID, since="+6ms").axes
+    with pytest.raises(UsageError):
+        trail.plot(what="weather")
+
+
 def test_several_captures_are_asked_together() -> None:
     with analysis.open(DEMO, DATA / "demo-i386") as both:
         assert [row["capture"] for row in rows(both.summary())] == ["demo", "demo-i386"]
