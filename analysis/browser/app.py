@@ -392,7 +392,7 @@ class Browser(App[None]):
     def do_other(self) -> None:
         spot = self._spot()
         if spot and spot.other_pid is not None:
-            self.timeline(Spot(spot.other_pid, spot.at_ns))
+            self.timeline(Spot(spot.other_pid, spot.at_ns if spot.other_ns is None else spot.other_ns))
         else:
             self._note("no other process took part in this")
 

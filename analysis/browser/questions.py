@@ -33,7 +33,8 @@ _PAGES = 64  # that a table keeps
 class Spot:
     """What a line is about: a process, an instant (None: its last), an address, and the process of the other party.
 
-    `whole` asks for the whole life of the address, not only until that instant.
+    `other_ns` is when that one acted, if at another time [CLOCK_MONOTONIC]. `whole` asks for the whole life of the
+    address, not only until that instant.
     """
 
     pid: int
@@ -41,6 +42,7 @@ class Spot:
     address: int | None = None
     other_pid: int | None = None
     whole: bool = False
+    other_ns: int | None = None
 
 
 class Listing(Protocol):

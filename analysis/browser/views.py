@@ -341,6 +341,7 @@ class Why(View):
         self.asked = spot
         self._at_ns = at_ns
         self._name = questions.name(spot.pid)
+        self._other = next((row for row in lines if row["pid"] not in (None, spot.pid)), None)
 
     @property
     def title(self) -> str:
@@ -358,8 +359,10 @@ class Why(View):
         return [f"{row['what']} at {self.exactly(row['ts_ns'])}{who}", inert(row["text"]), self.sure(row)]
 
     def spot(self, row: Row) -> Spot:
-        other = row["pid"] if row["pid"] != self.asked.pid else None
-        return Spot(self.asked.pid, row["ts_ns"], self.asked.address, other)
+        other = row if row["pid"] not in (None, self.asked.pid) else self._other
+        if other is None:
+            return Spot(self.asked.pid, row["ts_ns"], self.asked.address)
+        return Spot(self.asked.pid, row["ts_ns"], self.asked.address, other["pid"], other_ns=other["ts_ns"])
 
 
 class Text(View):
