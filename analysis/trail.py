@@ -211,8 +211,8 @@ class Trail:
     def why(
         self, pid: SupportsIndex | None = None, addr: Address | None = None, at: Time | None = None
     ) -> duckdb.DuckDBPyRelation:
-        """Without an address: every SIGBUS and SIGSEGV explained, and calls refused at vm.max_map_count, deadly ones first,
-        in the column `text`.
+        """Without an address: every SIGBUS and SIGSEGV explained, and calls refused at vm.max_map_count, deadly ones
+        first, in the column `text`.
 
         With one: the verdict, then the life of that address until `at`, newest first: see analysis.why.COLUMNS.
         No rows: nothing is known of it.
