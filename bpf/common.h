@@ -2,7 +2,7 @@
 /* What every probe family shares: the rings, the loss counters, the filters.
  *
  * The loader puts wire.h and this file before the families and compiles all as one program.
- * Parameters come as macros: OFF_* (struct offsets, from BTF), MM_KEY, SELF_TGID, MAX_CPUS,
+ * Parameters come as macros: OFF_* (struct offsets, from BTF), MM_KEY, SELF_TGID, PAGE_BYTES, MAX_CPUS,
  * MAX_THREADS, RING_*_PAGES, and the switches ONLY_TARGETS, WITH_STACKS and WITH_WAKE. */
 
 enum source { SOURCE_CALLS, SOURCE_FILES, SOURCE_TASKS, SOURCE_FAULTS, SOURCE_THREADS, SOURCE_STACKS, SOURCE_HOOKS, SOURCES };

@@ -122,9 +122,12 @@ static __always_inline int unmapped(struct pt_regs *ctx, u64 start, u64 size)
 	return 0;
 }
 #ifdef HOOK_unmap_LEN
+/* The length is still as asked: __do_munmap rounds it up itself. */
 int hook_unmap_len(struct pt_regs *ctx)
 {
-	return unmapped(ctx, argument(ctx, HOOK_unmap_START), argument(ctx, HOOK_unmap_LEN));
+	u64 size = (argument(ctx, HOOK_unmap_LEN) + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1ULL);
+
+	return unmapped(ctx, argument(ctx, HOOK_unmap_START), size);
 }
 #else
 int hook_unmap(struct pt_regs *ctx)

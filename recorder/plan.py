@@ -26,7 +26,7 @@ from typing import Literal, NamedTuple
 
 from recorder import bccpath
 from recorder.btf import VMLINUX, Btf, BtfError, cflags
-from recorder.hooks import HOOKS, Chosen, choose
+from recorder.hooks import FUNCTIONS, HOOKS, Chosen, choose
 
 __all__ = ["TRACEFS", "Probe", "Problems", "TracefsError", "chosen_hooks", "make_plan", "private_tracefs", "problems"]
 
@@ -550,12 +550,13 @@ def _kprobes(seen: _Seen) -> Probe:
 
 
 @cache
-def _symbols() -> frozenset[str]:
-    """The kernel's own functions by name; empty if they are not to be read."""
+def _symbols() -> frozenset[str] | None:
+    """Those of the functions worth a hook that the kernel has, not in a module; None if that is not to be read."""
     with suppress(OSError):
-        text = Path("/proc/kallsyms").read_bytes()
-        return frozenset(name.decode() for name in re.findall(rb"^\w+ [tT] (\w+)$", text, re.MULTILINE))
-    return frozenset()
+        if text := Path("/proc/kallsyms").read_bytes():
+            there = (name for name in FUNCTIONS if any(f" {kind} {name}\n".encode() in text for kind in "tT"))
+            return frozenset(there)
+    return None
 
 
 @cache
@@ -563,7 +564,7 @@ def chosen_hooks() -> tuple[Chosen, ...]:
     """For each hook the function that this kernel has; () where BTF cannot be read."""
     try:
         with Btf() as btf:
-            return tuple(choose(hook, _symbols(), btf) for hook in HOOKS)
+            return tuple(choose(hook, _symbols() or (), btf) for hook in HOOKS)
     except BtfError:
         return ()
 
@@ -575,7 +576,7 @@ def _hooks(seen: _Seen, kprobes: Probe) -> Iterator[Probe]:
             yield Probe(f"hook {hook.name}", VMLINUX, "absent", why, _KERNEL.format("CONFIG_DEBUG_INFO_BTF"))
     for chosen in chosen_hooks():
         fact, source = f"hook {chosen.hook.name}", "/proc/kallsyms and BTF"
-        if not _symbols():
+        if _symbols() is None:
             yield Probe(fact, source, "absent", "symbols are not to be read", _ROOT)
             continue
         if chosen.function is None:

@@ -134,6 +134,7 @@ class Probes:
             "SELF_TGID": os.getpid(),
             "MM_KEY": f"{secrets.randbits(64)}ULL",
             "MAX_CPUS": self.cpus,
+            "PAGE_BYTES": _PAGE,
             "MAX_THREADS": self.threads,
             "STACK_ENTRIES": self.stack_entries,
             **{f"RING_{ring.upper()}_PAGES": self.sizes.pages(ring) for ring in RECORDS},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ from recorder.schema import TABLES, arrow_schema
 __all__ = ["RECORD", "Capture", "record_host", "record_run", "wait_until_recording"]
 
 RECORD = (sys.executable, "-m", "recorder.cli")
+_SLOWER = 10 if "MAPTRAIL_GUEST" in os.environ else 1  # a guest of tests/vm is emulated
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def record_run(
 ) -> tuple[Capture, subprocess.CompletedProcess[bytes]]:
     """`record run -o PATH OPTIONS -- COMMAND` to its end."""
     done = subprocess.run(
-        [*RECORD, "run", "-o", path, *options, "--", *command], capture_output=True, timeout=300, **kwargs
+        [*RECORD, "run", "-o", path, *options, "--", *command], capture_output=True, timeout=300 * _SLOWER, **kwargs
     )
     if check:
         assert done.returncode == 0, done.stderr.decode(errors="replace")
@@ -76,7 +78,7 @@ def record_run(
 
 def wait_until_recording(path: Path, recorder: subprocess.Popen[bytes], timeout_s: float = 30) -> None:
     """Return once the capture at `path` has acknowledged its first batch, that is, events flow."""
-    ends = time.monotonic() + timeout_s
+    ends = time.monotonic() + timeout_s * _SLOWER
     while time.monotonic() < ends:
         with contextlib.suppress(OSError, ValueError):
             if json.loads((path / "manifest.json").read_text()).get("drained_to_ns"):
@@ -95,7 +97,7 @@ def record_host(path: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
         wait_until_recording(path, recorder)
         yield recorder
         recorder.terminate()
-        _, errors = recorder.communicate(timeout=120)
+        _, errors = recorder.communicate(timeout=120 * _SLOWER)
         assert recorder.returncode == 0, errors.decode(errors="replace")
     finally:
         if recorder.poll() is None:
