@@ -845,7 +845,7 @@
       if (sign.certainty === "possible") text.append(element("span", { class: "quiet" }, ` Possible: ${sign.reason}.`));
       if (sign.expected) text.append(element("span", { class: "quiet" }, ` Normal: ${sign.expected}.`));
       const link = element("a", { href: `#finding-${number}`, id: `link-${number}` },
-        element("span", { class: `severity ${sign.severity}` }, sign.severity), element("span", { class: "when" }, when(sign.x0, sign.capture)), text);
+        element("span", { class: `severity ${sign.severity}` }, sign.severity), element("span", { class: "when" }, head.captures.length > 1 ? `${head.captures[sign.capture].label} ` : "", when(sign.x0, sign.capture)), text);
       link.addEventListener("click", () => { if (location.hash === link.getAttribute("href")) goTo(sign, true); });
       return element("li", {}, link);
     }));
