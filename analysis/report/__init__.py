@@ -241,6 +241,7 @@ def _head(engine: Engine, bounds: Bounds) -> dict[str, Any]:
     axis = engine.query(
         'SELECT band, start, "end", y0, y1, mapped::UTINYINT AS mapped FROM axis ORDER BY band, start'
     ).dicts()
+    ends = dict(engine.execute("SELECT capture, until_ns::BIGINT - zero_ns FROM asked"))
     names = {label: number for number, label in enumerate(bounds.zero_ns)}
     of_band = ("band", "space", "pid", "pids", "began", "ended", "x0", "x1", "rectangles")
     lines: dict[int, dict[str, Any]] = {}
@@ -250,7 +251,7 @@ def _head(engine: Engine, bounds: Bounds) -> dict[str, Any]:
     return {
         **{name: getattr(bounds, name) for name in ("width_ns", "spaces", "spaces_there", "rectangles", "kept")},
         "kinds": KINDS,
-        "captures": [_capture(engine, label, zero) for label, zero in bounds.zero_ns.items()],
+        "captures": [_capture(engine, label, zero) | {"end_x": ends[label]} for label, zero in bounds.zero_ns.items()],
         "bands": [
             {key: row[key] for key in of_band} | {"capture": names[row["capture"]], "comm": row["comm"] or ""}
             for row in engine.query("FROM shown ORDER BY band").dicts()

@@ -43,6 +43,8 @@
       value /= 1024;
     }
   }
+  // of a band, and of what stood in it to the end: a capture can end before the picture does
+  const endOf = (band) => Math.min(band.x1 ?? OPEN, head.captures[band.capture].end_x);
   const hex = (number) => `0x${number.toString(16)}`;
   const count = (number) => number.toLocaleString("en");
 
@@ -143,7 +145,7 @@
   }
   function fit() {
     const from = Math.min(...shownBands.map((band) => Math.max(band.x0, 0)));
-    const to = Math.max(...shownBands.map((band) => Math.min(band.x1 ?? head.width_ns, head.width_ns)));
+    const to = Math.max(...shownBands.map((band) => endOf(band)));
     const room = (to - from) * 0.02 + FEWEST_NS;
     Object.assign(view, { x0: from - room, x1: to + room, y0: -2, y1: layoutHeight + 2 });
     redraw();
@@ -240,7 +242,7 @@
   function drawBands(context) {
     context.fillStyle = palette.band;
     for (const band of shownBands) {
-      const x0 = screenX(Math.max(band.x0, 0)), x1 = screenX(Math.min(band.x1 ?? head.width_ns, head.width_ns));
+      const x0 = screenX(Math.max(band.x0, 0)), x1 = screenX(endOf(band));
       context.fillRect(x0, screenY(band.at + axes[band.band].height) - 2, Math.max(x1 - x0, 1), (axes[band.band].height) / (view.y1 - view.y0) * plot.height + 4);
     }
     context.fillStyle = hatched(context, palette.line);
@@ -258,9 +260,9 @@
   function eachShown(chunk, then) {
     const scaleX = plot.width / (view.x1 - view.x0), scaleY = plot.height / (view.y1 - view.y0);
     const at = bands.map((band) => band.shown ? band.at : NaN);
-    const kinds = head.kinds.map((kind) => chosen.kinds.has(kind));
+    const kinds = head.kinds.map((kind) => chosen.kinds.has(kind)), ends = bands.map(endOf);
     for (let i = 0; i < chunk.rows; i++) {
-      const x0 = chunk.x0[i], x1 = chunk.x1[i];
+      const x0 = chunk.x0[i], x1 = Math.min(chunk.x1[i], ends[chunk.band[i]]);
       if (x1 < view.x0 || x0 > view.x1 || !kinds[chunk.kind[i]]) continue;
       const base = at[chunk.band[i]], y0 = base + chunk.y0[i], y1 = base + chunk.y1[i];
       if (!(y1 >= view.y0 && y0 <= view.y1)) continue;
@@ -515,7 +517,7 @@
         before === undefined ? context.moveTo(at, scale(vmas)) : context.lineTo(at, scale(vmas));
         before = vmas;
       }
-      if (before !== undefined) context.lineTo(screenX(Math.min(band.x1 ?? head.width_ns, head.width_ns)), scale(before));
+      if (before !== undefined) context.lineTo(screenX(endOf(band)), scale(before));
       context.stroke();
     }
     context.globalAlpha = 1;
@@ -555,7 +557,7 @@
   };
   function lifeOf(chunk, i, short) {
     const look = lookOf(chunk, i), band = bands[chunk.band[i]], capture = band.capture;
-    const end = chunk.x1[i], length = (end === OPEN ? head.width_ns : end) - chunk.x0[i];
+    const end = chunk.x1[i], length = Math.min(end, endOf(band)) - chunk.x0[i];
     const facts = [
       ["what", `${look.path || KIND_NAMES[head.kinds[chunk.kind[i]]]}`],
       ["kind", `${KIND_NAMES[head.kinds[chunk.kind[i]]]}, ${look.perms}`],
@@ -656,7 +658,7 @@
   // the slider goes through the time in which the address spaces shown were there
   function sliderRange() {
     const from = Math.min(...shownBands.map((band) => Math.max(band.x0, 0)));
-    const to = Math.max(...shownBands.map((band) => Math.min(band.x1 ?? head.width_ns, head.width_ns)));
+    const to = Math.max(...shownBands.map((band) => endOf(band)));
     return [from, Math.max(to, from + 1)];
   }
   const sliderOf = (x) => { const [from, to] = sliderRange(); return (x - from) / (to - from) * 10000; };
@@ -673,7 +675,7 @@
     let hidden = 0;
     for (const chunk of chunks) {
       for (let i = 0; i < chunk.rows; i++) {
-        if (chunk.band[i] !== band.band || chunk.x0[i] > x || chunk.x1[i] <= x) continue;
+        if (chunk.band[i] !== band.band || chunk.x0[i] > x || chunk.x1[i] <= x || x > endOf(band)) continue;
         if (chunk.look) found.push({ chunk, row: i, id: chunk.described.id, start: chunk.start[i], end: chunk.start[i] + chunk.pages[i] * 4096 });
         else if (chunk.described.level === 3) hidden += chunk.count[i];
       }
@@ -688,7 +690,7 @@
     Object.assign(lines, { all: joined, texts: joined.map(mapsText), chosen: -1 });
     lines.width = lines.texts.reduce((most, text) => Math.max(most, text.length), 0);
     fillLines();
-    const alive = band.x0 <= x && (band.x1 === null || x < band.x1);
+    const alive = band.x0 <= x && (band.x1 === null || x < band.x1) && x <= endOf(band);
     $("maps-told").textContent = `${bandName(band)} at ${when(x, band.capture)}: ` + (alive ? `${count(joined.length)} mappings, neighbours of one kind joined` : "not there then") +
       (joined.some((each) => each.chunk.reason[each.row]) ? "; those in italics are only possible" : "") +
       doubtsAt(band.band, x) +
@@ -789,7 +791,7 @@
       chosen.band = sign.band;
     }
     const band = sign.band === undefined ? null : bands[sign.band];
-    const life = band ? Math.min(band.x1 ?? head.width_ns, head.width_ns) - Math.max(band.x0, 0) : head.width_ns;
+    const life = band ? endOf(band) - Math.max(band.x0, 0) : head.width_ns;
     const width = Math.max(life / 6, FEWEST_NS * 10);
     Object.assign(view, { x0: sign.x0 - width / 2, x1: sign.x0 + width / 2 });
     if (band && sign.y0 !== undefined) {
@@ -843,7 +845,7 @@
       if (sign.certainty === "possible") text.append(element("span", { class: "quiet" }, ` Possible: ${sign.reason}.`));
       if (sign.expected) text.append(element("span", { class: "quiet" }, ` Normal: ${sign.expected}.`));
       const link = element("a", { href: `#finding-${number}`, id: `link-${number}` },
-        element("span", { class: `severity ${sign.severity}` }, sign.severity), element("span", { class: "when" }, when(sign.x0, sign.capture)), text);
+        element("span", { class: `severity ${sign.severity}` }, sign.severity), element("span", { class: "when" }, head.captures.length > 1 ? `${head.captures[sign.capture].label} ` : "", when(sign.x0, sign.capture)), text);
       link.addEventListener("click", () => { if (location.hash === link.getAttribute("href")) goTo(sign, true); });
       return element("li", {}, link);
     }));
@@ -991,7 +993,7 @@
     chosen.band = grave ? grave.band : bands.reduce((best, band) => band.rectangles > best.rectangles ? band : best).band;
     fit();
     const band = bands[chosen.band];
-    setTime(grave ? Math.max(grave.x0 - 1, 0) : Math.min(band.x1 ?? head.width_ns, head.width_ns) - 1);
+    setTime(grave ? Math.max(grave.x0 - 1, 0) : endOf(band) - 1);
     $("map").setAttribute("aria-label", `Mappings of ${bands.length} address spaces over ${span(head.width_ns)}; the findings above and the maps beside it say the same in words`);
     byHash();
     $("main").setAttribute("aria-busy", "false");

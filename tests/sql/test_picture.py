@@ -196,11 +196,20 @@ def test_the_counts_of_vmas_are_those_of_their_view(tmp_path: Path) -> None:
 
 def test_machines_share_wall_time(tmp_path: Path) -> None:
     first = build_capture(tmp_path / "first", _busy(3).rows, ended_ns=START_NS + 8 * SECOND)
-    later = {"monotonic_ns": START_NS, "realtime_ns": 1_769_860_800 * SECOND + 5 * SECOND}
+    days = 3 * 86_400 * SECOND
+    later = {"monotonic_ns": START_NS, "realtime_ns": 1_769_860_800 * SECOND + days}
     second = build_capture(tmp_path / "second", _busy(3).rows, ended_ns=START_NS + 8 * SECOND, clock=later)
     with Engine(open_captures([first, second])) as engine:
         bounds = lay_out(engine, findings=["beyond_eof"])
-        assert bounds.width_ns == 13 * SECOND
+        assert bounds.width_ns == days + 8 * SECOND
         sql = "SELECT shown.capture, min(rectangles.x0) FROM rectangles JOIN shown USING (band) GROUP BY ALL"
         begun = dict(engine.execute(sql))
-        assert begun["second"] - begun["first"] == 5 * SECOND
+        assert begun["second"] - begun["first"] == days
+        # eight seconds are no pixel of three days: both are blocks at first, each where it was
+        assert engine.execute("SELECT min(level) FROM rectangles") == [(2,)]
+        spans = engine.execute(
+            "SELECT capture, min(blocks.x0) >= min(since_ns::BIGINT - zero_ns), "
+            "max(blocks.x1) <= max(until_ns::BIGINT - zero_ns) "
+            "FROM blocks JOIN shown USING (band) GROUP BY capture ORDER BY capture"
+        )
+        assert spans == [("first", True, True), ("second", True, True)]

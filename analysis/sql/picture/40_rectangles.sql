@@ -16,13 +16,18 @@ WITH
 placed AS (
     SELECT
         pieces.*,
-        least(coalesce(x1, width_ns), width_ns) - greatest(x0, 0) AS shown_ns,
-        CASE WHEN shown_ns * 2048 >= width_ns THEN 0 WHEN shown_ns * 16384 >= width_ns THEN 1
-            WHEN shown_ns * 131072 >= width_ns THEN 2 ELSE 3 END::UTINYINT AS level,
+        least(coalesce(x1, last), last) - greatest(x0, first) AS shown_ns,
+        CASE WHEN shown_ns >= width_ns / 2048 THEN 0 WHEN shown_ns >= width_ns / 16384 THEN 1
+            WHEN shown_ns >= width_ns / 131072 THEN 2 ELSE 3 END::UTINYINT AS level,
         low.y0 + (low.y1 - low.y0) * (pieces.start - low.start)::DOUBLE / (low."end" - low.start) AS y0,
         high.y0 + (high.y1 - high.y0) * (pieces."end" - high.start)::DOUBLE / (high."end" - high.start) AS y1
     FROM pieces
-    JOIN (SELECT band, greatest(until_ns - since_ns, 1)::BIGINT AS width_ns FROM shown) USING (band)
+    JOIN (
+        SELECT
+            band, since_ns::BIGINT - zero_ns AS first, until_ns::BIGINT - zero_ns AS last,
+            greatest((SELECT max(until_ns::BIGINT - zero_ns) FROM asked), 1)::DOUBLE AS width_ns
+        FROM shown
+    ) USING (band)
     ASOF JOIN axis AS low ON pieces.band = low.band AND pieces.start >= low.start
     ASOF JOIN axis AS high ON pieces.band = high.band AND pieces."end" > high.start
 ),

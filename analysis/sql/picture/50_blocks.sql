@@ -18,14 +18,19 @@ grid AS (
     SELECT level, 512 * 8 ** least(level, 2) AS columns, 128 / 4 ** least(level, 2) AS rows FROM range(4) AS levels(level)
 ),
 bounds AS (
-    SELECT (SELECT max(y1) FROM axis) AS height, (SELECT max(until_ns - since_ns) FROM shown)::DOUBLE AS width_ns
+    SELECT (SELECT max(y1) FROM axis) AS height, greatest((SELECT max(until_ns::BIGINT - zero_ns) FROM asked), 1)::DOUBLE AS width_ns
+),
+-- what of a rectangle is in the window of its capture
+seen AS (
+    SELECT
+        rectangles.* EXCLUDE (x0, x1), greatest(x0, since_ns::BIGINT - zero_ns) AS x0,
+        least(coalesce(x1, until_ns::BIGINT - zero_ns), until_ns::BIGINT - zero_ns) AS x1
+    FROM rectangles JOIN (SELECT band, since_ns, until_ns, zero_ns FROM shown) USING (band)
 )
 SELECT
-    grid.level::UTINYINT, min(greatest(x0, 0)), max(least(coalesce(x1, width_ns), width_ns))::BIGINT, min(y0), max(y1), band, kind, count(*),
-    least(sum((least(coalesce(x1, width_ns), width_ns) - greatest(x0, 0)) * (y1 - y0))
-        / greatest((max(least(coalesce(x1, width_ns), width_ns)) - min(greatest(x0, 0))) * (max(y1) - min(y0)), 1e-9), 1)
-FROM rectangles
-JOIN grid ON if(grid.level = 3, NOT kept, rectangles.level > grid.level OR NOT kept), bounds
+    grid.level::UTINYINT, min(x0), max(x1)::BIGINT, min(y0), max(y1), band, kind, count(*),
+    least(sum((x1 - x0) * (y1 - y0)) / greatest((max(x1) - min(x0)) * (max(y1) - min(y0)), 1e-9), 1)
+FROM seen
+JOIN grid ON if(grid.level = 3, NOT kept, seen.level > grid.level OR NOT kept), bounds
 GROUP BY
-    grid.level, band, kind,
-    floor((greatest(x0, 0) + least(coalesce(x1, width_ns), width_ns)) / 2 / width_ns * columns), floor((y0 + y1) / 2 / height * rows);
+    grid.level, band, kind, floor((x0 / 2 + x1 / 2) / width_ns * columns), floor((y0 + y1) / 2 / height * rows);
