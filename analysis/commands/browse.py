@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from analysis import completion
 from analysis.errors import UsageError
 from analysis.options import MemoryOption
 
@@ -16,7 +17,13 @@ __all__ = ["browse"]
 
 def browse(
     capture: Annotated[
-        Path, typer.Argument(metavar="CAPTURE", help="A directory that `record` wrote.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="CAPTURE",
+            help="A directory that `record` wrote.",
+            show_default=False,
+            autocompletion=completion.capture,
+        ),
     ],
     memory: MemoryOption = None,
 ) -> None:

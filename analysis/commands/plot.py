@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from analysis import completion
 from analysis.errors import UsageError
 from analysis.options import CapturesArgument, FromOption, MemoryOption, ToOption
 
@@ -21,7 +22,14 @@ def plot(
     captures: CapturesArgument,
     pid: Annotated[
         list[int] | None,
-        typer.Option("--pid", min=1, metavar="PID", help="Of a process. Can be repeated.", show_default=False),
+        typer.Option(
+            "--pid",
+            min=1,
+            metavar="PID",
+            help="Of a process. Can be repeated.",
+            show_default=False,
+            autocompletion=completion.pid,
+        ),
     ] = None,
     since: FromOption = None,
     until: ToOption = None,
