@@ -392,9 +392,8 @@ class Recording:
         if len(first):
             self._probes.attach_i386()
             since = int(tasks["ts_ns"][first[0]])
-            self._batch.losses.append(
-                Loss("calls", -1, since, time.monotonic_ns(), None, "32-bit calls made before their probes were on")
-            )
+            now, cause = time.monotonic_ns(), "32-bit calls made before their probes were on"
+            self._batch.losses += [Loss(source, -1, since, now, None, cause) for source in ("calls", "files")]
             self._resync.doubt(tasks["pid"][first].tolist(), "the first 32-bit image", lost=False)
 
     def _look_for_losses(self) -> None:

@@ -437,7 +437,7 @@ answers AS (
         what AS cause, if(doubt IS NULL, 'certain', 'possible') AS certainty, doubt AS reason, access,
         coalesce(start, kept_start) AS start, coalesce("end", kept_end) AS "end", coalesce(perms, kept_perms) AS perms,
         coalesce(mapped_ns, kept_mapped_ns) AS mapped_ns, coalesce(dev, kept_dev) AS dev, coalesce(inode, kept_inode) AS inode, generation,
-        coalesce(path, kept_path) AS path, path_bytes, offset_bytes, size_bytes, size_ns,
+        coalesce(path, kept_path) AS path, path_bytes, offset_bytes, size_bytes, size_ns, seen_size,
         -- what stood before the recording, or came of no call, nobody is blamed for
         CASE WHEN what = 'truncated' THEN cut.pid ELSE coalesce(call_pid, if(culprit_call_ns IS NOT NULL, pid, NULL)) END AS by_pid,
         if(what = 'truncated', cut.tid, if(culprit_call_ns IS NOT NULL, culprit_tid, NULL)) AS by_tid,
@@ -458,7 +458,10 @@ worded AS (
             ELSE thread_text(by_comm, by_pid, by_tid)
         END AS by_whom,
         span_text(ts_ns - coalesce(effect_ns, least(by_ns, ts_ns))) || ' before' AS ago,
-        CASE access WHEN 'write' THEN 'is not to be written' WHEN 'execute' THEN 'is not to be executed' ELSE 'is not accessible' END AS refusal
+        CASE access WHEN 'write' THEN 'is not to be written' WHEN 'execute' THEN 'is not to be executed' ELSE 'is not accessible' END AS refusal,
+        -- a reading of the maps shows what calls that were not recorded had done until then
+        if(by_call IN ('not seen', 'resync'), 'a call that was not recorded', coalesce(by_whom, 'it')) AS actor,
+        CASE by_call WHEN 'not seen' THEN ago WHEN 'resync' THEN 'at least ' || ago ELSE format('by {} {}', by_call, ago) END AS deed
     FROM answers
 )
 SELECT
@@ -481,8 +484,13 @@ SELECT
             format('offset {} of {} lies beyond its end, at {}, and it was longer once mapped', address_text(offset_bytes), thing, size_text(size_bytes)),
             format('offset {} of {} was beyond its end; {} had cut the file{} to {} by {} {}', address_text(offset_bytes), thing, by_whom,
                 coalesce(' from ' || size_text(old_size_bytes), ''), size_text(new_size_bytes), by_call, ago))
-        WHEN 'beyond end' THEN format('offset {} of {} was never in the file, {} long; {}', address_text(offset_bytes), thing, size_text(size_bytes),
-            coalesce(format('{} had mapped {} of it by {} {}', by_whom, size_text("end" - start), by_call, ago), 'it was mapped before the recording'))
+        WHEN 'beyond end' THEN format(if(seen_size IS NULL, 'offset {} of {} lies beyond its end, at {}; {}', 'offset {} of {} was never in the file, {} long; {}'),
+            address_text(offset_bytes), thing, size_text(size_bytes), CASE
+                WHEN by_whom IS NOT NULL THEN format('{} had mapped {} of it by {} {}', by_whom, size_text("end" - start), by_call, ago)
+                WHEN by_call IN ('not seen', 'resync') THEN 'the call that mapped it was not recorded'
+                WHEN by_call = 'baseline' THEN 'it was mapped before the recording'
+                ELSE 'it was mapped by ' || by_call
+            END)
         WHEN 'within file' THEN if(size_bytes IS NULL,
             format('offset {} of {} could not be had: it is beyond the end of the file, or its page could not be read or found no room',
                 address_text(offset_bytes), thing),
@@ -495,11 +503,11 @@ SELECT
         WHEN 'null pointer' THEN 'a null pointer, as nothing is mapped so low'
         WHEN 'no address' THEN 'the processor refused it without telling an address: a pointer that is no address at all, or an instruction not allowed'
         WHEN 'never mapped' THEN 'nothing was ever mapped there, as far as recorded'
-        WHEN 'unmapped' THEN format('{} lay at {} there until {} took it away by {} {}', thing, range_text(start, "end"), coalesce(by_whom, 'it'), by_call, ago)
-        WHEN 'moved' THEN format('{} lay at {} there until {} moved it elsewhere by {} {}', thing, range_text(start, "end"), coalesce(by_whom, 'it'), by_call, ago)
-        WHEN 'replaced' THEN format('what lies at {} now {}; {} had put it ({}, {}) over what was there by {} {}', range_text(start, "end"), refusal,
-            coalesce(by_whom, 'it'), thing, perms, by_call, ago)
-        WHEN 'protected' THEN format('{} at {} {}; {} had made it {} by {} {}', thing, range_text(start, "end"), refusal, coalesce(by_whom, 'it'), perms, by_call, ago)
+        WHEN 'unmapped' THEN format('{} lay at {} there until {} took it away {}', thing, range_text(start, "end"), actor, deed)
+        WHEN 'moved' THEN format('{} lay at {} there until {} moved it elsewhere {}', thing, range_text(start, "end"), actor, deed)
+        WHEN 'replaced' THEN format('what lies at {} now {}; {} had put it ({}, {}) over what was there {}', range_text(start, "end"), refusal,
+            actor, thing, perms, deed)
+        WHEN 'protected' THEN format('{} at {} {}; {} had made it {} {}', thing, range_text(start, "end"), refusal, actor, perms, deed)
         WHEN 'not permitted' THEN format('{} at {} {}; {}', thing, range_text(start, "end"), refusal,
             coalesce(format('{} had mapped it {} by {} {}', by_whom, perms, by_call, ago), format('it was mapped {}', perms)))
         WHEN 'not inherited' THEN format('{} at {} is mapped in the parent only; {}', thing, range_text(start, "end"),

@@ -70,7 +70,9 @@ def test_a_32_bit_program_is_recorded_from_its_exec_on(tmp_path: Path) -> None:
     for row, call in zip(rows, log.calls, strict=True):
         compare(row, call, 32)
 
-    [gap] = [row for row in capture.rows("losses", source="calls") if row["count"] is None]
+    gap, of_files = [row for row in capture.rows("losses") if row["count"] is None]
+    assert [gap["source"], of_files.pop("source")] == ["calls", "files"]
+    assert of_files.items() <= gap.items()
     execs = capture.rows("tasks", pid=log.calls[0].tid, event="exec", source="bpf")
     assert [row["elf_class"] for row in execs] == [1]
     assert gap["from_ns"] == execs[0]["ts_ns"]

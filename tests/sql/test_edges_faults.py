@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from analysis.capture import open_captures
+from analysis.edges import gather, kinds
 from analysis.engine import Engine
 from tests.support.captures import SECOND, START_NS, build_capture
 from tests.support.commands import analyze, analyze_rows
@@ -418,6 +419,43 @@ def test_the_same_file_on_another_machine_is_not_it(tmp_path: Path) -> None:
     with Engine(open_captures(paths)) as engine:
         [row] = engine.query("FROM fault_causes").dicts()
     assert (row["cause"], row["by_pid"]) == ("within file", None)
+
+
+def test_explained_once_for_all_kinds_faults_are_what_the_views_say(capture: tuple[Path, dict[str, int]]) -> None:
+    opened = open_captures([capture[0]])
+    with Engine(opened) as engine:
+        alone = engine.query("FROM findings ORDER BY ALL").dicts()
+    with Engine(opened) as engine:
+        for _ in range(2):
+            engine.execute("DROP TABLE IF EXISTS found")
+            gather(engine, kinds(), ())
+            assert engine.query("FROM found ORDER BY ALL").dicts() == alone
+    assert {"faults", "truncated_under_mapping"} <= {row["kind"] for row in alone}
+
+
+def test_what_calls_of_a_gap_did_is_told_as_not_recorded(tmp_path: Path) -> None:
+    """As those of a 32-bit process before its probes are on."""
+    machine = Machine()
+    machine.new()
+    victim = machine.start()
+    began = machine.now_ns
+    machine.map_file(victim, 3, None)
+    machine.mmap(victim, 0x600, 1, MEMORY, ANYWHERE)
+    machine.mprotect(victim, 0x600, 1, "r--p")
+    machine.rows["syscalls"] = [row for row in machine.rows["syscalls"] if row["ts_enter_ns"] < began]
+    gap = {"cause": "too early", "from_ns": began, "to_ns": machine.now_ns}
+    machine.rows["losses"] = [{"source": source, **gap} for source in ("calls", "files")]
+    machine.bus(victim, PAGE)
+    machine.fault(victim, 0x600 * PAGE, code=2)
+    with Engine(open_captures([build_capture(tmp_path / "capture", machine.rows)])) as engine:
+        bus, segv = engine.query("FROM fault_causes ORDER BY ts_ns").dicts()
+    assert (
+        "of /data/store.db lies beyond its end, at 4 KiB; the call that mapped it was not recorded" in bus["sentence"]
+    )
+    assert (bus["certainty"], bus["by_pid"]) == ("possible", None)
+    assert "too early" in bus["reason"]
+    assert "a call that was not recorded had made it r--p" in segv["sentence"]
+    assert segv["by_pid"] is None
 
 
 # -- analyze why ------------------------------------------------------------------------------
