@@ -316,22 +316,28 @@ def test_a_mapping_that_grows_in_its_place_stays_one(scene: Scene, ask: Any) -> 
     assert answer.err.startswith("certain")
 
 
-def test_what_moves_beside_its_like_is_possible_for_anonymous_memory_only(scene: Scene, ask: Any) -> None:
+def test_what_moves_beside_its_like_is_possible_but_for_shared_memory_without_a_name(scene: Scene, ask: Any) -> None:
+    """A file opened twice is two to the kernel; shared memory without a name has a file of its own."""
+    zero = {"inode": 6, "path": b"/dev/zero (deleted)"}
     scene.mmap(7, 200, 0x500000, 4)
     scene.mmap(7, 210, 0x600000, 2)
     scene.mmap(7, 220, 0x700000, 4, "r--s", inode=5, path=b"/f")
     scene.mmap(7, 230, 0x800000, 2, "r--s", inode=5, path=b"/f", pgoff=4)
-    for at, old, new in ((240, 0x600000, 0x504000), (250, 0x800000, 0x704000)):
+    scene.mmap(7, 232, 0x900000, 4, "rw-s", **zero)
+    scene.mmap(7, 234, 0xA00000, 2, "rw-s", **zero, pgoff=4)
+    for at, old, new in ((240, 0x600000, 0x504000), (250, 0x800000, 0x704000), (260, 0xA00000, 0x904000)):
         scene.call(7, "mremap", at, ret=new, addr=old, size=0x2000, new_size=0x2000, flags=1, new_addr=0)
     answer = ask(scene, 300)
     assert answer.lines == [
         anonymous(0x500000, 4), anonymous(0x504000, 2), of_file(0x700000, 6, 0, "r--s", 5, "/f"),
+        of_file(0x900000, 6, 0, "rw-s", 6, "/dev/zero (deleted)"),
     ]  # fmt: skip
-    assert answer.err.splitlines()[:2] == [
-        "possible: 2 of 6 mappings of process 7 at +0.0000003s",
+    assert answer.err.splitlines()[:3] == [
+        "possible: 3 of 7 mappings of process 7 at +0.0000003s",
         "  whether moved memory is one mapping with its neighbour is not known: 00500000-00504000, 00504000-00506000",
+        "  whether what was moved is of the same open file as its neighbour is not known: 00700000-00706000",
     ]
-    assert ask(scene, 245).err.startswith("possible: 2 of 7")
+    assert ask(scene, 245).err.startswith("possible: 2 of 9")
 
 
 def test_advice_parts_a_mapping_and_joins_it_again(scene: Scene, ask: Any) -> None:

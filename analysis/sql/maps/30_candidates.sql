@@ -10,6 +10,9 @@ CREATE OR REPLACE TABLE candidates (
     anonymous,
     -- whether it is shared
     shared,
+    -- whether a file was opened for it that others can have opened too: not for shared memory without a name, which the
+    -- kernel makes a file of its own for (mm/shmem.c, shmem_zero_setup)
+    opened,
     -- mapped_ns (see standing) of what is below it [ns, CLOCK_MONOTONIC]
     below_ns,
     -- the same of what is above it [ns, CLOCK_MONOTONIC]
@@ -17,7 +20,7 @@ CREATE OR REPLACE TABLE candidates (
 ) AS
 WITH
 met AS (
-    SELECT start AS page, perms, dev, inode, goes_on, lag(mapped_ns) OVER (ORDER BY start) AS below_ns, mapped_ns AS above_ns FROM standing
+    SELECT start AS page, perms, dev, inode, path_bytes, goes_on, lag(mapped_ns) OVER (ORDER BY start) AS below_ns, mapped_ns AS above_ns FROM standing
 ),
 edges AS (
     SELECT start AS page
@@ -27,11 +30,11 @@ edges AS (
     UNION SELECT hi FROM silent
 ),
 inside AS (
-    SELECT page, perms, dev, inode, true, mapped_ns, mapped_ns
+    SELECT page, perms, dev, inode, path_bytes, true, mapped_ns, mapped_ns
     FROM edges ASOF JOIN standing ON page > start
     WHERE page < "end"
 )
-SELECT row_number() OVER (ORDER BY page), page, dev = 0 AND inode = 0 AND perms[4] = 'p', perms[4] = 's', below_ns, above_ns
+SELECT row_number() OVER (ORDER BY page), page, dev = 0 AND inode = 0 AND perms[4] = 'p', perms[4] = 's', NOT (dev = 0 AND inode = 0) AND path_bytes <> '/dev/zero (deleted)'::BLOB, below_ns, above_ns
 FROM (FROM met UNION ALL FROM inside)
 WHERE goes_on;
 SET VARIABLE lowest = (SELECT min(page) FROM candidates);
