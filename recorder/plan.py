@@ -26,7 +26,7 @@ from typing import Literal, NamedTuple
 
 from recorder import bccpath
 from recorder.btf import VMLINUX, Btf, BtfError, cflags
-from recorder.hooks import FUNCTIONS, HOOKS, Chosen, choose
+from recorder.hooks import HOOKS, Chosen, choose
 
 __all__ = ["TRACEFS", "Probe", "Problems", "TracefsError", "chosen_hooks", "make_plan", "private_tracefs", "problems"]
 
@@ -554,8 +554,8 @@ def _symbols() -> frozenset[str] | None:
     """Those of the functions worth a hook that the kernel has, not in a module; None if that is not to be read."""
     with suppress(OSError):
         if text := Path("/proc/kallsyms").read_bytes():
-            there = (name for name in FUNCTIONS if any(f" {kind} {name}\n".encode() in text for kind in "tT"))
-            return frozenset(there)
+            names = (function.name for hook in HOOKS for function in hook.functions)
+            return frozenset(name for name in names if any(f" {kind} {name}\n".encode() in text for kind in "tT"))
     return None
 
 
