@@ -202,7 +202,7 @@ class Browser(App[None]):
 
     def on_mount(self) -> None:
         loop = asyncio.get_running_loop()
-        if threading.current_thread() is threading.main_thread():
+        if not self.is_headless:
             for number in (signal.SIGTERM, signal.SIGHUP):  # so that the terminal is left as it was
                 loop.add_signal_handler(number, self._leave, 128 + number)
         self.lines.focus()
