@@ -102,6 +102,11 @@ def test_the_function_that_leaks_is_in_the_group(leak: Leak) -> None:
         assert 0 < int(offset, 16) <= len(leak.code[section])
 
 
-def test_counts_of_the_leak_end_with_what_it_left(leak: Leak) -> None:
+def test_counts_of_the_leak_at_its_peak_and_at_the_end(leak: Leak) -> None:
+    """The peak is when what was freed later was still there, and the first of those freed at once."""
+    by_file = analyze_rows("counts", leak.capture, "--pid", str(leak.pid), "--by", "file")
+    [row] = [row for row in by_file if row["path"] == str(leak.file)]
+    peak = MAPPED + OTHERS + 1
+    assert (row["at_peak"], row["vmas"], row["vmas_at_most"]) == (peak, MAPPED, MAPPED)
     makers = [row["makers"] for row in analyze_rows("counts", leak.capture, "--pid", str(leak.pid))]
-    assert any(f"mmap {leak.file}: {MAPPED}" in text for text in makers), makers
+    assert any(f"mmap {leak.file}: {peak}" in text for text in makers), makers
