@@ -49,5 +49,6 @@ def _run(arguments: tuple[object, ...]) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [sys.executable, "-c", "from analysis.cli import main; main()", *map(str, arguments)],
         capture_output=True, timeout=120, check=False,
-        env={**os.environ, "PYTHONPATH": str(_ROOT), "COLUMNS": "200"},
+        # Textual, driven in this process, leaves LINES behind
+        env={**os.environ, "PYTHONPATH": str(_ROOT), "COLUMNS": "200", "LINES": ""},
     )  # fmt: skip
