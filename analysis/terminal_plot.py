@@ -112,7 +112,7 @@ def _losses(engine: Engine, across: Any, columns: int) -> list[int]:
 
 
 def _addresses(engine: Engine, down: Any, lines: int) -> dict[int, str]:
-    """The first address of each stretch of mappings, and whose it is above the last, by line."""
+    """The first address of each stretch of mappings, and whose it is at the last, by line."""
     found: dict[int, str] = {}
     rows = engine.query(
         "FROM (SELECT y0, start, mapped, lag(mapped) OVER (PARTITION BY band ORDER BY start) AS below FROM axis) "
@@ -122,7 +122,7 @@ def _addresses(engine: Engine, down: Any, lines: int) -> dict[int, str]:
         if row["mapped"] and not row["below"]:
             found.setdefault(min(max(round(down(row["y0"])) - 1, 0), lines - 1), f"{row['start']:x}")
     for row in engine.query("SELECT pid, max(y1) AS top FROM shown JOIN axis USING (band) GROUP BY band, pid").dicts():
-        found[min(max(round(down(row["top"])) - 1, 0), lines - 1)] = f"pid {row['pid']}"
+        found[min(max(round(down(row["top"])), 0), lines - 1)] = f"pid {row['pid']}"
     return found
 
 
