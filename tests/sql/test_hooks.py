@@ -122,6 +122,27 @@ def test_a_failed_fixed_mapping_left_a_hole_or_not(
             assert ended == [("mmap", 7)] * (len(left) - 1)
 
 
+@pytest.mark.parametrize(("new_pages", "doubtful"), [(1, False), (4, True)])
+def test_a_failed_move_took_what_the_probe_saw(new_pages: int, doubtful: bool, tmp_path: Path) -> None:
+    """Its target, and the end of a source that shrinks; of several mappings some can have been moved to the target."""
+    move = {"flags": 3, "new_size": new_pages * PAGE, "new_addr": 0x2000 * PAGE}
+    rows: Rows = {
+        "vmas": [vma(105, 0x1000, 4), vma(155, 0x2000, 4)],
+        "syscalls": [
+            call(100, 110, "mmap", 0, 4, 0x1000, flags=34),
+            call(150, 160, "mmap", 0, 4, 0x2000, flags=34),
+            call(200, 220, "mremap", 0x1000, 4, errno=12, **move),
+        ],
+    }
+    hooks = [hook(205, 0x2000, new_pages), *([hook(207, 0x1001, 3)] if new_pages == 1 else [])]
+    with rebuilt(tmp_path, rows, hooks) as engine:
+        assert bool(doubts(engine)) == doubtful
+        if not doubtful:
+            assert [row[:2] for row in standing(engine)] == [(0x1000, 0x1001), (0x2001, 0x2004)]
+        else:
+            assert {row[:2] for row in doubts(engine)} >= {(0x1000, 0x1004), (0x2000, 0x2004)}
+
+
 def test_where_rows_of_the_probe_were_lost_nothing_is_concluded_from_their_absence(tmp_path: Path) -> None:
     lost = {
         "source": "hooks",

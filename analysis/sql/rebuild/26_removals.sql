@@ -80,11 +80,8 @@ changes AS (
     FROM calls
     WHERE call = 'mremap' AND errno = 0
     UNION ALL
-    -- a call that failed after its target was taken
-    SELECT
-        calls.space, calls.tid, enter_ns, exit_ns, calls.call, flags, greatest(lo, if(calls.call = 'mmap', page, new_page)),
-        least(hi, if(calls.call = 'mmap', page + pages, new_page + new_pages)), NULL, NULL, NULL, NULL, NULL, NULL
+    -- a call that failed after it had taken its target, or, mremap, what is too long of its source
+    SELECT calls.space, calls.tid, enter_ns, exit_ns, calls.call, flags, lo, hi, NULL, NULL, NULL, NULL, NULL, NULL
     FROM calls JOIN (FROM unmaps WHERE errno <> 0 AND call IN ('mmap', 'mremap')) AS unmaps ON calls.tid = unmaps.tid AND enter_ns = call_ns
-    WHERE lo < if(calls.call = 'mmap', page + pages, new_page + new_pages) AND hi > if(calls.call = 'mmap', page, new_page)
 )
 SELECT row_number() OVER (), * FROM changes;

@@ -38,7 +38,9 @@ WHERE call = 'mmap' AND flags & 16 <> 0 AND flags & 1048576 = 0 AND errno NOT IN
 UNION ALL
 SELECT space, exit_ns * 8 + 6, new_page, new_page + new_pages, 'a failed mremap(MREMAP_FIXED) can have unmapped its target', tid
 FROM failures
-WHERE call = 'mremap' AND flags & 2 <> 0 AND new_pages > 0 AND NOT seen
+WHERE call = 'mremap' AND flags & 2 <> 0 AND new_pages > 0
+    -- what it removed is known then, but of several mappings some can have come there
+    AND (NOT seen OR new_pages = pages AND EXISTS (FROM unmaps WHERE unmaps.tid = failures.tid AND call_ns = enter_ns))
 UNION ALL
 SELECT space, exit_ns * 8 + 6, page, page + pages, 'a failed mremap of several mappings can have moved some', tid
 FROM failures
