@@ -22,7 +22,7 @@ from analysis.errors import AnalysisError, UsageError
 from analysis.text import inert
 from analysis.timeline import STORED
 
-__all__ = ["check", "to_duckdb", "to_files", "to_perfetto"]
+__all__ = ["check_names", "to_duckdb", "to_files", "to_perfetto"]
 
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
@@ -31,10 +31,8 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 _INERT_TEXT = "inert(coalesce(try(decode(bytes)), bytes::VARCHAR))"
 
 
-def check(path: Path, overwrite: bool, names: Sequence[str]) -> None:
-    """Raise UsageError where an export could not be meant: before anything is read for it."""
-    if path.exists() and not overwrite:
-        raise UsageError(f"there is something already: {inert(str(path))}", "replace it with --overwrite")
+def check_names(names: Sequence[str]) -> None:
+    """Raise UsageError for what is no table or view: before anything is read for it."""
     for name in names:
         if name not in views():
             raise UsageError(f"neither a table nor a view: {name}", "`analyze schema` lists them")

@@ -17,7 +17,10 @@ from analysis.options import parse_size
 from analysis.spaces import never_seen, outside
 from analysis.times import Clock, parse
 
-__all__ = ["ALWAYS", "address_range", "caused_by", "during", "moments", "of_file", "of_pid", "per_capture", "windows"]
+__all__ = [
+    "ALWAYS", "address_range", "at_address", "caused_by", "during", "moments", "of_file", "of_pid", "per_capture",
+    "windows",
+]  # fmt: skip
 
 ALWAYS = 18446744073709551615
 """Past every time: what null in a column `to_ns` stands for."""
@@ -115,6 +118,12 @@ def _size(part: str, text: str) -> int:
         return parse_size(part)
     except typer.BadParameter:
         raise UsageError(f"not a size after the address: {text}", _ADDRESS_HINT) from None
+
+
+def at_address(text: str) -> str:
+    """A condition on start and end: it has one of these addresses (see address_range)."""
+    low, high = address_range(text)
+    return f'start < {high} AND "end" > {low}'
 
 
 def of_file(text: str) -> str:

@@ -43,8 +43,7 @@ def timeline(
     conditions += [filters.caused_by("end_cause", end_cause)] if end_cause else []
     conditions += [f"certainty = '{certainty}'"] if certainty else []
     if addr is not None:
-        low, high = filters.address_range(addr)
-        conditions.append(f'start < {high} AND "end" > {low}')
+        conditions.append(filters.at_address(addr))
     sources = [("windows", filters.per_capture(times), "true")]
     if pid is not None:
         sources.append(("used", filters.of_pid(engine, pid), "used.space = timeline.space"))
@@ -112,8 +111,7 @@ def finding_conditions(
     """What a finding must fulfil to match everything that is given. Raises UsageError for what cannot be meant."""
     conditions = [filters.of_file(file)] if file is not None else []
     if addr is not None:
-        low, high = filters.address_range(addr)
-        conditions.append(f'start < {high} AND "end" > {low}')
+        conditions.append(filters.at_address(addr))
     if pid is not None:
         filters.of_pid(engine, pid)  # refused where nothing was recorded of it
         conditions.append(f"(pid = {pid} OR other_pid = {pid})")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -76,16 +76,15 @@ CapturesArgument = Annotated[
 FormatOption = Annotated[
     Format, typer.Option("--format", metavar="FORMAT", help=f"{', '.join(list(Format)[:-1])} or {Format.ARROW}.")
 ]
-PidOption = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        metavar="PID",
-        help="Of a process, also where it shared the address space.",
-        show_default=False,
-        autocompletion=completion.pid,
-    ),
-]
+
+
+def pid_option(help: str) -> Any:
+    """--pid, once or, of a list, repeated; a shell completes it from the capture."""
+    return typer.Option("--pid", min=1, metavar="PID", help=help, show_default=False, autocompletion=completion.pid)
+
+
+PidOption = Annotated[int | None, pid_option("Of a process, also where it shared the address space.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 FromOption = Annotated[
     str | None,
     typer.Option("--from", metavar="TIME", help="From this time on. Default: the start.", show_default=False),

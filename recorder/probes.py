@@ -198,14 +198,14 @@ class Probes:
         )
 
     def _hook(self, function: Function) -> None:
-        self._attempt(
-            f"kprobe:{function.name}",
-            lambda: self._bpf.attach_kprobe(event=function.name.encode(), fn_name=function.program.encode()),
-        )
-        if function.failed:
+        # without the probe at its return a call of it that fails would be taken for done
+        if not function.failed or self._attempt(
+            f"kretprobe:{function.name}",
+            lambda: self._bpf.attach_kretprobe(event=function.name.encode(), fn_name=function.failed.encode()),
+        ):
             self._attempt(
-                f"kretprobe:{function.name}",
-                lambda: self._bpf.attach_kretprobe(event=function.name.encode(), fn_name=function.failed.encode()),
+                f"kprobe:{function.name}",
+                lambda: self._bpf.attach_kprobe(event=function.name.encode(), fn_name=function.program.encode()),
             )
 
     def _attach_syscall(self, call: Syscall) -> None:

@@ -17,6 +17,7 @@ from analysis.options import (
     MemoryOption,
     Severity,
     ToOption,
+    pid_option,
 )
 
 __all__ = ["edges"]
@@ -29,16 +30,7 @@ def edges(
     ] = None,
     severity: Annotated[Severity, typer.Option(help="So grave, or graver.")] = Severity.MEDIUM,
     expected: Annotated[bool, typer.Option("--expected", help="All of them, what is normal too.")] = False,
-    pid: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="PID",
-            help="A process took part in it.",
-            show_default=False,
-            autocompletion=completion.pid,
-        ),
-    ] = None,
+    pid: Annotated[int | None, pid_option("A process took part in it.")] = None,
     addr: Annotated[
         str | None,
         typer.Option(metavar="ADDR", help="It touches an address, or a range as 0x..+8K.", show_default=False),

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from analysis.errors import UsageError
-from analysis.options import CapturesArgument, MemoryOption
+from analysis.options import CapturesArgument, MemoryOption, OverwriteOption
 
 __all__ = ["Target", "export"]
 
@@ -32,7 +32,7 @@ def export(
         list[str] | None,
         typer.Option(metavar="NAME", help="csv, arrow: only this table or view. Can be repeated.", show_default=False),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at PATH.")] = False,
+    overwrite: OverwriteOption = False,
     memory: MemoryOption = None,
 ) -> None:
     """Write captures in a format of other tools.
@@ -47,14 +47,15 @@ def export(
     Text is inert: what is not plainly visible in a name or path is written as \\x1b or \\u202e; columns NAME_bytes have
     what was recorded. In csv nothing begins as a formula would.
     """
-    from analysis.commands.common import open_engine
+    from analysis.commands.common import new_output, open_engine
     from analysis.engine import Limits
-    from analysis.exports import check, to_duckdb, to_files, to_perfetto
+    from analysis.exports import check_names, to_duckdb, to_files, to_perfetto
     from analysis.text import shell_path
 
     if only and to not in (Target.CSV, Target.ARROW):
         raise UsageError(f"--only is for csv and arrow, not for: {to}")
-    check(output, overwrite, only or ())
+    check_names(only or ())
+    new_output(output, overwrite)
     with open_engine(captures, Limits(memory), whole=to is not Target.PERFETTO) as engine:
         if to is Target.PERFETTO:
             to_perfetto(engine, output)

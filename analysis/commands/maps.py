@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analysis import completion
 from analysis.errors import UsageError
-from analysis.options import CapturesArgument, Format, FormatOption, MemoryOption
+from analysis.options import CapturesArgument, Format, FormatOption, MemoryOption, pid_option
 
 if TYPE_CHECKING:
     from analysis.engine import Engine
@@ -20,16 +19,7 @@ __all__ = ["maps"]
 
 def maps(
     captures: CapturesArgument,
-    pid: Annotated[
-        int,
-        typer.Option(
-            "--pid",
-            min=1,
-            help="The process.",
-            show_default=False,
-            autocompletion=completion.pid,
-        ),
-    ],
+    pid: Annotated[int, pid_option("The process.")],
     at: Annotated[
         str | None, typer.Option("--at", metavar="TIME", help="When. Default: the last instant.", show_default=False)
     ] = None,

@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 
-from analysis import completion
 from analysis.errors import UsageError
-from analysis.options import CapturesArgument, FromOption, MemoryOption, ToOption
+from analysis.options import CapturesArgument, FromOption, MemoryOption, OverwriteOption, ToOption, pid_option
 
 __all__ = ["plot"]
 
@@ -20,17 +19,7 @@ _BESIDE = 12  # lines of a terminal that are not the picture's
 
 def plot(
     captures: CapturesArgument,
-    pid: Annotated[
-        list[int] | None,
-        typer.Option(
-            "--pid",
-            min=1,
-            metavar="PID",
-            help="Of a process. Can be repeated.",
-            show_default=False,
-            autocompletion=completion.pid,
-        ),
-    ] = None,
+    pid: Annotated[list[int] | None, pid_option("Of a process. Can be repeated.")] = None,
     since: FromOption = None,
     until: ToOption = None,
     output: Annotated[
@@ -38,7 +27,7 @@ def plot(
         typer.Option("--output", "-o", metavar="FILE", help="Write FILE.png or FILE.svg.", show_default=False),
     ] = None,
     terminal: Annotated[bool, typer.Option("--terminal", help="Draw in characters, here.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")] = False,
+    overwrite: OverwriteOption = False,
     counts: Annotated[bool, typer.Option("--counts", help="The numbers of VMAs, with their limit.")] = False,
     memory: MemoryOption = None,
 ) -> None:
@@ -49,7 +38,7 @@ def plot(
     many VMAs they had, and the limit.
     """
     from analysis import terminal_plot
-    from analysis.commands.common import next_command, open_engine, style
+    from analysis.commands.common import new_output, next_command, open_engine, style
     from analysis.engine import Limits
     from analysis.output import emit
     from analysis.text import inert, size
@@ -66,8 +55,7 @@ def plot(
                 "drawing needs matplotlib, which is not installed", "pip install 'maptrail[review]', or use --terminal"
             ) from None
         drawing.check_name(output)
-        if output.exists() and not force:
-            raise UsageError(f"the file is there already: {output}", "give another with -o, or --force to replace it")
+        new_output(output, overwrite)
     pids = pid or []
     with open_engine(captures, Limits(memory)) as engine:
         if terminal:

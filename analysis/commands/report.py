@@ -9,7 +9,15 @@ from typing import Annotated
 import typer
 
 from analysis.errors import UsageError
-from analysis.options import CapturesArgument, FromOption, MemoryOption, SymbolsOption, ToOption
+from analysis.options import (
+    CapturesArgument,
+    FromOption,
+    MemoryOption,
+    OverwriteOption,
+    SymbolsOption,
+    ToOption,
+    pid_option,
+)
 
 __all__ = ["report"]
 
@@ -19,13 +27,10 @@ def report(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")] = Path(
         "report.html"
     ),
-    pid: Annotated[
-        list[int] | None,
-        typer.Option(min=1, metavar="PID", help="Only this process. Can be repeated.", show_default=False),
-    ] = None,
+    pid: Annotated[list[int] | None, pid_option("Only this process. Can be repeated.")] = None,
     since: FromOption = None,
     until: ToOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")] = False,
+    overwrite: OverwriteOption = False,
     memory: MemoryOption = None,
     symbols: SymbolsOption = None,
 ) -> None:
@@ -38,16 +43,13 @@ def report(
     The 200 address spaces with most to tell and the 700,000 mappings that stood longest are in it; what is not drawn
     is counted where it would be. --pid, --from and --to choose what to see all of.
     """
-    from analysis.commands.common import next_command, open_engine
+    from analysis.commands.common import new_output, next_command, open_engine
     from analysis.engine import Limits
     from analysis.picture import lay_out
     from analysis.report import write
     from analysis.text import inert, size
 
-    if output.exists() and not force:
-        raise UsageError(f"the file is there already: {output}", "give another with -o, or --force to replace it")
-    if not output.absolute().parent.is_dir():
-        raise UsageError(f"no such folder: {output.absolute().parent}", "make it first, or give another file with -o")
+    new_output(output, overwrite)
     with open_engine(captures, Limits(memory), symbols=symbols) as engine:
         bounds = lay_out(engine, pid or (), since, until)
         try:

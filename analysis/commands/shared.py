@@ -15,6 +15,7 @@ from analysis.options import (
     FromOption,
     MemoryOption,
     ToOption,
+    pid_option,
 )
 
 __all__ = ["shared"]
@@ -28,16 +29,7 @@ _COLUMNS = (
 
 def shared(
     captures: CapturesArgument,
-    pid: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="PID",
-            help="What this process has, with all who have it.",
-            show_default=False,
-            autocompletion=completion.pid,
-        ),
-    ] = None,
+    pid: Annotated[int | None, pid_option("What this process has, with all who have it.")] = None,
     file: Annotated[
         str | None,
         typer.Option(

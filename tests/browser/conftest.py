@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,6 +10,8 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.support.requirements import requires
 
 HERE = Path(__file__).parent
 _ARGUMENTS = [
@@ -29,11 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def browser() -> Iterator[Browser]:
     """One Chromium for all."""
     found = shutil.which("chromium")
-    if found is None:
-        why = "there is no Chromium: sh .ci/setup browser"
-        if os.environ.get("MAPTRAIL_REQUIRE_KERNEL") == "1":
-            pytest.fail(f"MAPTRAIL_REQUIRE_KERNEL=1, but {why}", pytrace=False)
-        pytest.skip(why)
+    requires(found, "there is no Chromium: sh .ci/setup browser")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=found, args=_ARGUMENTS)
         yield chromium

@@ -8,17 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.requirements import requires
 from tests.support.tracepoints import tracepoints_held
 
 HERE = Path(__file__).parent
-
-
-def requires(condition: object, why: str) -> None:
-    """End the test unless the condition holds: skipped, or failed if MAPTRAIL_REQUIRE_KERNEL=1."""
-    if not condition:
-        if os.environ.get("MAPTRAIL_REQUIRE_KERNEL") == "1":
-            pytest.fail(f"MAPTRAIL_REQUIRE_KERNEL=1, but {why}", pytrace=False)
-        pytest.skip(why)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 
-from tests.kernel.conftest import requires
 from tests.support.commands import analyze_rows
 from tests.support.recordings import record_run
+from tests.support.requirements import requires
 from tests.support.workloads import build
 
 pytestmark = pytest.mark.usefixtures("short_recordings")

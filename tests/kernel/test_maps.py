@@ -13,8 +13,8 @@ from analysis.engine import Engine
 from analysis.maps import Maps, line, maps_at
 from analysis.spaces import find
 from analysis.text import inert
-from tests.kernel.conftest import requires
 from tests.support.recordings import record_run
+from tests.support.requirements import requires
 from tests.support.workloads import WorkloadError, build
 
 _VSYSCALL = "[vsyscall]"  # no event tells of it, and no reading was taken

@@ -20,7 +20,7 @@ import pytest
 
 from recorder.perfring import PerfError, PerfRings
 from recorder.sideband import RawChunk, SidebandDecoder, SidebandLoss
-from tests.kernel.conftest import requires
+from tests.support.requirements import requires
 
 PAGE = 4096
 FS_IOC_GETVERSION = 0x80087601

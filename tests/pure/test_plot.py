@@ -108,7 +108,7 @@ def test_the_command_draws_here_and_into_a_file(tmp_path: Path) -> None:
     options = [DATA / "sigbus", "--counts", "-o", tmp_path / "counts.png"]
     assert "wrote " in analyze("plot", *options).stderr
     assert imread(tmp_path / "counts.png").shape[:2] == (650, 1560)
-    assert "the file is there already" in analyze("plot", *options, status=2).stderr
+    assert "it is there already" in analyze("plot", *options, status=2).stderr
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ def test_a_file_is_replaced_only_if_told_so(tmp_path: Path) -> None:
     capture = build_capture(tmp_path / "capture", kernel.rows)
     (tmp_path / "report.html").write_text("mine")
     done = analyze("report", capture, "-o", tmp_path / "report.html", status=2)
-    assert "the file is there already" in done.stderr
+    assert "it is there already" in done.stderr
     assert (tmp_path / "report.html").read_text() == "mine"
-    done = analyze("report", capture, "-o", tmp_path / "report.html", "--force")
+    done = analyze("report", capture, "-o", tmp_path / "report.html", "--overwrite")
     assert done.stdout == ""
     page = (tmp_path / "report.html").read_text()
     # the policy names the one script and the one style that the page has

@@ -21,6 +21,7 @@ from analysis.capture import open_captures
 from analysis.checks import compare
 from analysis.engine import Engine
 from tests.fidelity.__main__ import Verdict
+from tests.support.requirements import requires
 from tests.support.workloads import build
 from tests.vm.guest import boot
 from tests.vm.image import write
@@ -56,8 +57,7 @@ echo $? >>/tmp/out/locked
 
 @pytest.fixture(scope="module")
 def initramfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    if not shutil.which("qemu-system-x86_64"):
-        pytest.skip("QEMU is not installed: apt-get install qemu-system-x86")
+    requires(shutil.which("qemu-system-x86_64"), "QEMU is not installed: sh .ci/setup qemu")
     build("hooks")
     build("files")
     for name in ("counts", "everycause"):  # there is no compiler in the guest
@@ -75,7 +75,8 @@ def guest(request: pytest.FixtureRequest, initramfs: Path, tmp_path_factory: pyt
     try:
         kernel = fetch(request.param)
     except KernelError as error:
-        pytest.skip(str(error))
+        requires(False, str(error))
+        raise
     output = tmp_path_factory.mktemp(request.param)
     boot(kernel, initramfs, output, timeout_s=1500)
     assert (output / "release").read_text().startswith(request.param + ".")

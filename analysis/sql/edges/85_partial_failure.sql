@@ -24,27 +24,24 @@ failed AS MATERIALIZED (
             ELSE false
         END
 ),
--- the call's own records tell
-recorded AS (
+-- the call's own records tell, and a probe saw what it took before it failed
+told AS (
     SELECT
-        failure, 'protected' AS how, 'records' AS known_by, min(start) AS start, max("end") AS "end", sum("end" - start) AS changed_bytes,
-        min(timeline.from_ns) AS ts_ns, any_value(dev) AS dev, any_value(inode) AS inode, any_value(generation) AS generation, any_value(path) AS path,
+        failure, how, known_by, min(start) AS start, max("end") AS "end", sum("end" - start) AS changed_bytes, min(at_ns) AS ts_ns,
+        any_value(dev) AS dev, any_value(inode) AS inode, any_value(generation) AS generation, any_value(path) AS path,
         any_value(path_bytes) AS path_bytes, min(offset_bytes) AS offset_bytes, any_value(reason) AS reason
-    FROM timeline
-    JOIN failed ON timeline.capture = failed.capture AND timeline.space = failed.space AND call_ns = ts_enter_ns AND cause_tid = tid
-    WHERE cause IN ('mprotect', 'pkey_mprotect') AND from_ns = cause_ns -- not what is parted later where certainty ends
-    GROUP BY failure
-),
--- a probe saw what it took before it failed
-taken AS (
-    SELECT
-        failure, 'unmapped' AS how, 'hooks' AS known_by, min(start) AS start, max("end") AS "end", sum("end" - start) AS changed_bytes,
-        min(timeline.to_ns) AS ts_ns, any_value(dev) AS dev, any_value(inode) AS inode, any_value(generation) AS generation, any_value(path) AS path,
-        any_value(path_bytes) AS path_bytes, min(offset_bytes) AS offset_bytes, any_value(reason) AS reason
-    FROM timeline
-    JOIN failed ON timeline.capture = failed.capture AND timeline.space = failed.space AND end_call_ns = ts_enter_ns AND end_tid = tid
-    WHERE end_cause IN ('mmap', 'mremap') AND to_ns BETWEEN ts_enter_ns AND ts_exit_ns
-    GROUP BY failure
+    FROM (
+        SELECT timeline.*, failure, 'protected' AS how, 'records' AS known_by, from_ns AS at_ns
+        FROM timeline
+        JOIN failed ON timeline.capture = failed.capture AND timeline.space = failed.space AND call_ns = ts_enter_ns AND cause_tid = tid
+        WHERE cause IN ('mprotect', 'pkey_mprotect') AND from_ns = cause_ns -- not what is parted later where certainty ends
+        UNION ALL
+        SELECT timeline.*, failure, 'unmapped', 'hooks', to_ns
+        FROM timeline
+        JOIN failed ON timeline.capture = failed.capture AND timeline.space = failed.space AND end_call_ns = ts_enter_ns AND end_tid = tid
+        WHERE end_cause IN ('mmap', 'mremap') AND to_ns BETWEEN ts_enter_ns AND ts_exit_ns
+    )
+    GROUP BY failure, how, known_by
 ),
 -- what a reading found gone, where a doubt that the call raised ends with it
 read AS (
@@ -93,7 +90,7 @@ worked AS (
     GROUP BY failure
 ),
 changes AS MATERIALIZED (
-    FROM recorded UNION ALL BY NAME FROM taken UNION ALL BY NAME FROM read UNION ALL BY NAME FROM worked
+    FROM told UNION ALL BY NAME FROM read UNION ALL BY NAME FROM worked
 ),
 hurt AS (
     SELECT failure, changes.how, count(*) AS faults, min(fault.ts_ns) AS first_fault_ns, arg_min(signal, fault.ts_ns) AS signal, arg_min(fault.tid, fault.ts_ns) AS fault_tid
