@@ -213,6 +213,8 @@ def _open_root(path: Path) -> int:
         raise CaptureError(f"not a capture: {path}", "a capture is the directory that `record` wrote") from None
     except PermissionError:
         raise _denied(path) from None
+    except OSError as error:  # a name too long, a loop of links, a failing disk
+        raise CaptureError(f"cannot read the capture ({error.strerror}): {path}") from None
 
 
 def _open(path: Path, progress: Callable[[float, float], None], only: Mapping[str, int] | None) -> Capture:

@@ -47,8 +47,9 @@ def _new(path: Path) -> Iterator[Path]:
         yield part
         _remove(path)
         part.rename(path)
-    except OSError as error:
-        raise AnalysisError(f"cannot write {inert(str(path))}: {error.strerror or error}") from None
+    except (OSError, duckdb.IOException) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise AnalysisError(f"cannot write {inert(str(path))}: {inert(reason)}") from None
     finally:
         os.umask(before)
         _remove(part)

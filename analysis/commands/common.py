@@ -31,7 +31,11 @@ _OTHER_UNITS = {
 
 def new_output(path: Path, overwrite: bool) -> None:
     """Raise UsageError where a file or folder cannot be made: before anything is read for it."""
-    if path.exists() and not overwrite:
+    try:
+        there = path.exists()
+    except OSError as error:  # such as a name too long
+        raise UsageError(f"cannot write {path}: {error.strerror}", "give another with -o") from None
+    if there and not overwrite:
         raise UsageError(f"it is there already: {path}", "give another with -o, or --overwrite to replace it")
     if not path.absolute().parent.is_dir():
         raise UsageError(f"no such folder: {path.absolute().parent}", "make it first, or give another with -o")

@@ -203,6 +203,7 @@ def test_schema_of_a_capture_shows_its_probes(tmp_path: Path, capture: Path) -> 
         (["summary", "{capture}", "--format", "csv"], 2, "hint: use table or json"),
         (["schema", "nothing"], 2, "neither a name in the schema nor a capture: nothing"),
         (["summary", "/nonexistent"], 3, "no such capture: /nonexistent"),
+        (["summary", "x" * 300], 3, "cannot read the capture (File name too long)"),
         (["summary", "/etc"], 3, "it has no manifest.json"),
         (["summary"], 2, "Missing argument"),
         (["dance"], 2, "No such command"),

@@ -257,6 +257,9 @@ def test_what_is_there_is_only_replaced_when_asked(tmp_path: Path, hostile: Path
     assert (
         "only" in analyze("export", hostile, "--to", "duckdb", "--only", "tasks", "-o", tmp_path / "x", status=2).stderr
     )
-    gone = analyze("export", hostile, "--to", "perfetto", "-o", tmp_path / "no" / "folder", status=1)
-    assert "cannot write" in gone.stderr
+    gone = analyze("export", hostile, "--to", "perfetto", "-o", tmp_path / "no" / "folder", status=2)
+    assert "no such folder" in gone.stderr
+    for format in ("perfetto", "duckdb"):
+        assert "cannot write" in analyze("export", hostile, "--to", format, "-o", "/proc/file", status=1).stderr
+    assert "too long" in analyze("export", hostile, "--to", "csv", "-o", tmp_path / ("x" * 300), status=2).stderr
     assert {each.name for each in tmp_path.iterdir()} == {"out"}
