@@ -11,16 +11,21 @@ WITH
 befores AS (
     SELECT id, other_id, other_ns FROM races WHERE verdict = 'before'
 ),
-after_records AS (
-    SELECT removals.id, least(coalesce(ts_ns, exit_ns) * 8 + 4, first) AS key
+after_records AS NOT MATERIALIZED (
+    SELECT removals.id, enter_ns, least(coalesce(ts_ns, exit_ns) * 8 + 4, first) AS key
     FROM removals LEFT JOIN hooked USING (id) LEFT JOIN (SELECT id, min(other_ns) * 8 + 2 AS first FROM befores GROUP BY id) AS found ON removals.id = found.id
+),
+-- what is said of two removals is said of few
+paired AS MATERIALIZED (
+    SELECT id, key FROM after_records
+    WHERE id IN (SELECT id FROM befores WHERE other_id IS NOT NULL UNION ALL SELECT other_id FROM befores WHERE other_id IS NOT NULL)
 ),
 -- a removal that must come before another comes just before it; twice, for one before one before one
 after_one AS (
     SELECT each.id, least(each.key, first) AS key
-    FROM after_records AS each
+    FROM paired AS each
     LEFT JOIN (
-        SELECT befores.id, min(key) - 1 AS first FROM befores JOIN after_records AS other ON other_id = other.id GROUP BY befores.id
+        SELECT befores.id, min(key) - 1 AS first FROM befores JOIN paired AS other ON other_id = other.id GROUP BY befores.id
     ) AS found ON each.id = found.id
 ),
 after_two AS (
@@ -30,4 +35,5 @@ after_two AS (
         SELECT befores.id, min(key) - 1 AS first FROM befores JOIN after_one AS other ON other_id = other.id GROUP BY befores.id
     ) AS found ON each.id = found.id
 )
-SELECT id, greatest(key, enter_ns * 8) FROM after_two JOIN removals USING (id);
+SELECT each.id, greatest(coalesce(after_two.key, each.key), enter_ns * 8)
+FROM after_records AS each LEFT JOIN after_two ON each.id = after_two.id;
