@@ -5,10 +5,7 @@ Text in them is inert, as everywhere else; `…_bytes` columns hold what was rec
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -18,11 +15,11 @@ from pyarrow import csv
 
 from analysis.dictionary import quote, views
 from analysis.engine import Engine, comments, inert_columns
-from analysis.errors import AnalysisError, UsageError
-from analysis.text import inert
+from analysis.errors import UsageError
+from analysis.replacing import replacing
 from analysis.timeline import STORED
 
-__all__ = ["check_names", "to_duckdb", "to_files", "to_perfetto"]
+__all__ = ["check_names", "file_names", "to_duckdb", "to_files", "to_perfetto"]
 
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
@@ -38,28 +35,9 @@ def check_names(names: Sequence[str]) -> None:
             raise UsageError(f"neither a table nor a view: {name}", "`analyze schema` lists them")
 
 
-@contextmanager
-def _new(path: Path) -> Iterator[Path]:
-    """A path to write to; what is there when the block ends takes the place of `path`, and nothing if it fails."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    before = os.umask(0o077)  # like the capture, for its owner only
-    try:
-        yield part
-        _remove(path)
-        part.rename(path)
-    except (OSError, duckdb.IOException) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise AnalysisError(f"cannot write {inert(str(path))}: {inert(reason)}") from None
-    finally:
-        os.umask(before)
-        _remove(part)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def file_names() -> Collection[str]:
+    """Of all files that `to_files` can write."""
+    return {f"{name}.{format}" for name in views() for format in ("csv", "arrow")}
 
 
 def to_perfetto(engine: Engine, path: Path) -> None:
@@ -68,13 +46,13 @@ def to_perfetto(engine: Engine, path: Path) -> None:
 
     if len(engine.captures) > 1:
         raise UsageError("a trace has one clock, so it is made of one capture", "export them one at a time")
-    with _new(path) as part, part.open("wb") as sink:
+    with replacing(path) as part, part.open("wb") as sink:
         write(engine, sink)
 
 
 def to_duckdb(engine: Engine, path: Path) -> None:
     """Write a database that any DuckDB client opens: recorded tables, the timeline, and all views, with comments."""
-    with _new(path) as part, duckdb.connect(part, config=_CONFIG) as database:
+    with replacing(path) as part, duckdb.connect(part, config=_CONFIG) as database:
         database.execute(resources.files("analysis").joinpath("sql", "macros.sql").read_text())
         # where the views make text of bytes
         database.execute(f"CREATE OR REPLACE MACRO text_of(bytes) AS {_INERT_TEXT}")
@@ -114,7 +92,7 @@ def to_files(engine: Engine, format: str, path: Path, names: Sequence[str] = ())
     `findings` have their rows. The engine must be `whole`.
     """
     usual = [view.name for view in views().values() if view.kind != "call" and not view.name.startswith("edge_")]
-    with _new(path) as part:
+    with replacing(path) as part:
         part.mkdir()
         for name in names or usual:
             columns = _columns(engine, name)

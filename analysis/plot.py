@@ -37,8 +37,9 @@ from analysis.charts import (
     told_of,
 )
 from analysis.engine import Engine
-from analysis.errors import AnalysisError, UsageError
+from analysis.errors import UsageError
 from analysis.picture import KINDS, Bounds
+from analysis.replacing import replacing
 from analysis.text import inert
 from analysis.times import iso
 
@@ -350,11 +351,8 @@ def check_name(path: Path) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG or SVG, as the ending of the name says. Raises UsageError, AnalysisError."""
+    """Write a figure as PNG or SVG, as the ending of the name says. Raises UsageError."""
     check_name(path)
     metadata = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
-    with _drawing():
-        try:
-            figure.savefig(path, metadata=metadata)
-        except OSError as error:
-            raise AnalysisError(f"cannot write {inert(str(path))}: {error.strerror}") from None
+    with _drawing(), replacing(path) as part:
+        figure.savefig(part, metadata=metadata)

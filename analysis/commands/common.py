@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from analysis.capture import Capture, open_captures
 from analysis.dictionary import units
 from analysis.engine import Engine, Limits
-from analysis.errors import UsageError
 from analysis.output import Style
 from analysis.rows import Rows
 from analysis.text import inert, shell_path
@@ -19,7 +18,7 @@ from analysis.text import inert, shell_path
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["again", "counted", "has_stacks", "new_output", "next_command", "open_engine", "style", "warn"]
+__all__ = ["again", "counted", "has_stacks", "next_command", "open_engine", "style", "warn"]
 
 _TIME = "ns, CLOCK_MONOTONIC"
 _OTHER_UNITS = {
@@ -27,18 +26,6 @@ _OTHER_UNITS = {
     "last_created_ns": _TIME, "peak_ns": _TIME, "forecast_ns": _TIME,
 }  # fmt: skip
 """Of columns that no view has."""
-
-
-def new_output(path: Path, overwrite: bool) -> None:
-    """Raise UsageError where a file or folder cannot be made: before anything is read for it."""
-    try:
-        there = path.exists()
-    except OSError as error:  # such as a name too long
-        raise UsageError(f"cannot write {path}: {error.strerror}", "give another with -o") from None
-    if there and not overwrite:
-        raise UsageError(f"it is there already: {path}", "give another with -o, or --overwrite to replace it")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"no such folder: {path.absolute().parent}", "make it first, or give another with -o")
 
 
 def open_engine(

@@ -47,15 +47,17 @@ def export(
     Text is inert: what is not plainly visible in a name or path is written as \\x1b or \\u202e; columns NAME_bytes have
     what was recorded. In csv nothing begins as a formula would.
     """
-    from analysis.commands.common import new_output, open_engine
+    from analysis.commands.common import open_engine
     from analysis.engine import Limits
-    from analysis.exports import check_names, to_duckdb, to_files, to_perfetto
+    from analysis.exports import check_names, file_names, to_duckdb, to_files, to_perfetto
+    from analysis.replacing import check_output
     from analysis.text import shell_path
 
-    if only and to not in (Target.CSV, Target.ARROW):
+    in_folder = to in (Target.CSV, Target.ARROW)
+    if only and not in_folder:
         raise UsageError(f"--only is for csv and arrow, not for: {to}")
     check_names(only or ())
-    new_output(output, overwrite)
+    check_output(output, overwrite, file_names() if in_folder else ())
     with open_engine(captures, Limits(memory), whole=to is not Target.PERFETTO) as engine:
         if to is Target.PERFETTO:
             to_perfetto(engine, output)

@@ -38,9 +38,10 @@ def plot(
     many VMAs they had, and the limit.
     """
     from analysis import terminal_plot
-    from analysis.commands.common import new_output, next_command, open_engine, style
+    from analysis.commands.common import next_command, open_engine, style
     from analysis.engine import Limits
     from analysis.output import emit
+    from analysis.replacing import check_output
     from analysis.text import inert, size
 
     if output is None and not terminal:
@@ -55,7 +56,7 @@ def plot(
                 "drawing needs matplotlib, which is not installed", "pip install 'maptrail[review]', or use --terminal"
             ) from None
         drawing.check_name(output)
-        new_output(output, overwrite)
+        check_output(output, overwrite)
     pids = pid or []
     with open_engine(captures, Limits(memory)) as engine:
         if terminal:

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from analysis.errors import UsageError
 from analysis.options import (
     CapturesArgument,
     FromOption,
@@ -43,21 +42,17 @@ def report(
     The 200 address spaces with most to tell and the 700,000 mappings that stood longest are in it; what is not drawn
     is counted where it would be. --pid, --from and --to choose what to see all of.
     """
-    from analysis.commands.common import new_output, next_command, open_engine
+    from analysis.commands.common import next_command, open_engine
     from analysis.engine import Limits
     from analysis.picture import lay_out
+    from analysis.replacing import check_output
     from analysis.report import write
     from analysis.text import inert, size
 
-    new_output(output, overwrite)
+    check_output(output, overwrite)
     with open_engine(captures, Limits(memory), symbols=symbols) as engine:
         bounds = lay_out(engine, pid or (), since, until)
-        try:
-            written = write(engine, bounds, output)
-        except OSError as error:
-            raise UsageError(
-                f"the report cannot be written: {output}: {error.strerror}", "give another file with -o"
-            ) from None
+        written = write(engine, bounds, output)
     print(f"wrote {inert(str(output))}, {size(written.size_bytes)}: open it in a browser", file=sys.stderr)
     if bounds.spaces < bounds.spaces_there:
         print(f"{bounds.spaces:,} of {bounds.spaces_there:,} address spaces are in it: --pid chooses", file=sys.stderr)

@@ -25,6 +25,7 @@ from analysis.engine import Engine
 from analysis.filters import ALWAYS
 from analysis.picture import KINDS, Bounds
 from analysis.progress import Progress
+from analysis.replacing import replacing
 from analysis.stacks import name_stacks, with_stacks
 from analysis.summary import gather, head
 from analysis.text import device, inert
@@ -71,7 +72,7 @@ class Written:
 
 
 def write(engine: Engine, bounds: Bounds, out: Path) -> Written:
-    """Write the report of a picture that `analysis.picture.lay_out` made. Raises OSError."""
+    """Write the report of a picture that `analysis.picture.lay_out` made. Raises UsageError where it cannot."""
     blocks: list[tuple[str, bytes]] = []
     _number(engine)
     chunks = [
@@ -82,7 +83,8 @@ def write(engine: Engine, bounds: Bounds, out: Path) -> Written:
         0, ("head", json.dumps(_inert(_head(engine, bounds)) | {"chunks": chunks}, separators=(",", ":")).encode())
     )
     page = _page(blocks)
-    out.write_bytes(page)
+    with replacing(out) as part:
+        part.write_bytes(page)
     return Written(len(page), bounds.kept, bounds.rectangles)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import stat
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -18,7 +19,10 @@ from perfetto.protos.perfetto.trace import perfetto_trace_pb2 as perfetto
 
 import analysis
 from analysis.dictionary import views
+from analysis.errors import UsageError
+from analysis.exports import file_names
 from analysis.perfetto import lanes
+from analysis.replacing import check_output, replacing
 from analysis.text import inert
 from analysis.trail import Trail
 from tests.support.captures import START_NS, build_capture
@@ -259,7 +263,34 @@ def test_what_is_there_is_only_replaced_when_asked(tmp_path: Path, hostile: Path
     )
     gone = analyze("export", hostile, "--to", "perfetto", "-o", tmp_path / "no" / "folder", status=2)
     assert "no such folder" in gone.stderr
-    for format in ("perfetto", "duckdb"):
-        assert "cannot write" in analyze("export", hostile, "--to", format, "-o", "/proc/file", status=1).stderr
+    assert "cannot write" in analyze("export", hostile, "--to", "perfetto", "-o", "/proc/file", status=2).stderr
     assert "too long" in analyze("export", hostile, "--to", "csv", "-o", tmp_path / ("x" * 300), status=2).stderr
     assert {each.name for each in tmp_path.iterdir()} == {"out"}
+
+
+def test_only_what_an_export_wrote_is_replaced(tmp_path: Path, hostile: Path) -> None:
+    """A folder is deleted for --overwrite: so it must not be the capture, a home or the folder that we are in."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "tasks.csv").touch()
+    check_output(mine, True, file_names())
+    for refused in ((mine, ()), (tmp_path, file_names()), (hostile, file_names()), (Path("/dev/null"), ())):
+        with pytest.raises(UsageError, match="it is not replaced"):
+            check_output(refused[0], True, refused[1])
+    (mine / "notes.txt").write_text("mine")
+    refused = analyze("export", hostile, "--to", "csv", "--only", "tasks", "-o", mine, "--overwrite", status=2)
+    assert "what no export wrote is in it" in refused.stderr
+    assert (mine / "notes.txt").read_text() == "mine"
+
+
+def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("old")
+    with pytest.raises(UsageError, match="cannot write"), replacing(tmp_path / "out") as part:
+        part.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with replacing(tmp_path / "out") as part:
+        part.write_text("new")
+        assert (tmp_path / "out").read_text() == "old"
+    assert (tmp_path / "out").read_text() == "new"
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["out"]
