@@ -37,7 +37,7 @@ def capture(incomplete: str) -> list[tuple[str, str]]:
     folder, slash, begun = incomplete.rpartition("/")
     found = []
     try:
-        for entry in os.scandir(Path(folder + slash or ".").expanduser()):
+        for entry in os.scandir(os.path.expanduser(folder + slash or ".")):
             hidden = entry.name.startswith(".") and not begun.startswith(".")
             if not hidden and os.path.exists(os.path.join(entry.path, "manifest.json")):
                 found.append((folder + slash + entry.name, "capture"))
@@ -77,7 +77,7 @@ def _asked(ctx: typer.Context, sql: str, table: str, incomplete: str) -> list[tu
     from analysis.errors import AnalysisError
 
     try:
-        captures = open_captures([Path(path).expanduser() for path in paths], {table: _MOST_BYTES})
+        captures = open_captures([Path(os.path.expanduser(path)) for path in paths], {table: _MOST_BYTES})
         with Engine(captures) as engine:
             return _plain([(str(value), str(about)) for value, about in engine.execute(sql)], incomplete)
     except AnalysisError as error:

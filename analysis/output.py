@@ -56,7 +56,7 @@ def print_rows(rows: Rows, format: Format, style: Style) -> None:
     if format in (Format.PARQUET, Format.ARROW):
         if sys.stdout.isatty():
             raise UsageError(f"{format} is binary and standard output is a terminal", f"redirect it: > rows.{format}")
-        with _reader_may_leave():
+        with _writing():
             _write_binary(rows, format, sys.stdout.buffer)
             sys.stdout.buffer.flush()
     else:
@@ -65,17 +65,19 @@ def print_rows(rows: Rows, format: Format, style: Style) -> None:
 
 def emit(lines: Iterable[str]) -> None:
     """Write lines, each with its line end, to standard output. ReaderGone: nobody reads it any more."""
-    with _reader_may_leave():
+    with _writing():
         sys.stdout.writelines(lines)
         sys.stdout.flush()
 
 
 @contextmanager
-def _reader_may_leave() -> Iterator[None]:
+def _writing() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
         raise ReaderGone("standard output was closed") from None
+    except OSError as error:
+        raise UsageError(f"standard output cannot be written: {error.strerror}") from None
 
 
 def _write_binary(rows: Rows, format: Format, sink: IO[bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,7 +49,7 @@ def schema(
     paths = [Path(each) for each in what or [] if each not in views()]
     if len(names) > 1 or len(paths) > 1:
         raise UsageError("more than one name or capture given")
-    if paths and not paths[0].exists():
+    if paths and not os.path.exists(paths[0]):
         hint = "`analyze schema` alone lists tables, system calls and views; a capture is a directory"
         raise UsageError(f"neither a name in the schema nor a capture: {paths[0]}", hint)
     sections: dict[str, pa.Table] = {}

@@ -204,6 +204,7 @@ def test_schema_of_a_capture_shows_its_probes(tmp_path: Path, capture: Path) -> 
         (["schema", "nothing"], 2, "neither a name in the schema nor a capture: nothing"),
         (["summary", "/nonexistent"], 3, "no such capture: /nonexistent"),
         (["summary", "x" * 300], 3, "cannot read the capture (File name too long)"),
+        (["schema", "x" * 300], 2, "neither a name in the schema nor a capture: xxx"),
         (["summary", "/etc"], 3, "it has no manifest.json"),
         (["summary"], 2, "Missing argument"),
         (["dance"], 2, "No such command"),
@@ -249,6 +250,14 @@ def test_a_signal_ends_a_long_query_and_leaves_nothing_behind(
     assert time.monotonic() - begin < 5
     assert b"Traceback" not in errors
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("format", ["table", "arrow"])
+def test_a_full_disk_is_told(tmp_path: Path, capture: Path, format: str) -> None:
+    command = [*_ANALYZE, "sql", str(capture), "-q", "FROM range(30000)", "--format", format]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, env=_environment(tmp_path), stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (2, b"error: standard output cannot be written: No space left on device\n")
 
 
 @pytest.mark.parametrize("format", ["table", "json", "csv", "arrow"])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis import completion
 from tests.support.captures import START_NS, build_capture
 from tests.support.terminal import on_terminal
 
@@ -78,6 +79,10 @@ def test_captures_processes_and_files_are_offered_and_nothing_that_a_shell_would
     assert evil_files == ["/srv/plain.dat"]
     assert evil_pids == ["7"]
     assert not list(place.rglob("made"))
+
+
+def test_the_home_of_nobody_offers_nothing() -> None:
+    assert completion.capture("~no-such-user/") == []
 
 
 def test_zsh_is_told_nothing_that_it_would_run(place: Path) -> None:
