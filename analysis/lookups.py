@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from analysis import filters
 from analysis.engine import Engine
 from analysis.errors import UsageError
+from analysis.options import Certainty
 
 __all__ = ["finding_conditions", "shared_memory", "timeline"]
 
@@ -29,7 +30,7 @@ def timeline(
     at: str | None = None,
     cause: Sequence[str] = (),
     end_cause: Sequence[str] = (),
-    certainty: str | None = None,
+    certainty: Certainty | None = None,
     columns: str = "timeline.*",
     joined: str = "",
 ) -> str:
@@ -106,7 +107,7 @@ def finding_conditions(
     file: str | None = None,
     since: str | None = None,
     until: str | None = None,
-    certainty: str | None = None,
+    certainty: Certainty | None = None,
 ) -> list[str]:
     """What a finding must fulfil to match everything that is given. Raises UsageError for what cannot be meant."""
     conditions = [filters.of_file(file)] if file is not None else []

@@ -28,7 +28,7 @@ from analysis.capture import Capture
 from analysis.dictionary import views
 from analysis.engine import Engine, Limits, inert_columns
 from analysis.errors import UsageError
-from analysis.options import By, Class, Severity
+from analysis.options import By, Certainty, Class, Severity
 from analysis.text import inert
 
 if TYPE_CHECKING:
@@ -159,11 +159,9 @@ class Trail:
         Rows are rectangles of addresses and times that match all that is given and stood at some instant of that time.
         `file`: a part of the path, a glob, or major:minor:inode. `certainty`: certain or possible.
         """
-        if certainty not in (None, "certain", "possible"):
-            raise UsageError(f"not a certainty: {certainty}", "certain or possible")
         sql = lookups.timeline(
             self.engine, _pid(pid), _address(addr), file, _time(since), _time(until), _time(at), _several(cause),
-            _several(end_cause), certainty,
+            _several(end_cause), _certainty(certainty),
         )  # fmt: skip
         return self._inert(self.engine.relation(sql))
 
@@ -203,7 +201,7 @@ class Trail:
         kinds, least = checked_kinds(_several(kind)), _choice(Severity, severity)
         with self._asking() as engine:
             conditions = lookups.finding_conditions(
-                engine, _pid(pid), _address(addr), file, _time(since), _time(until), certainty
+                engine, _pid(pid), _address(addr), file, _time(since), _time(until), _certainty(certainty)
             )
             gather(engine, kinds, conditions)
             return self._answer(engine.query(shown(least, expected)).table())
@@ -356,6 +354,10 @@ def _pid(value: SupportsIndex | None) -> int | None:
 
 def _several(value: str | Sequence[str]) -> Sequence[str]:
     return [value] if isinstance(value, str) else value
+
+
+def _certainty(value: str | None) -> Certainty | None:
+    return None if value is None else _choice(Certainty, value)
 
 
 def _choice(kind: Any, value: str) -> Any:

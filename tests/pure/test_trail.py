@@ -138,6 +138,7 @@ def test_what_cannot_be_meant_is_refused_with_what_can(trail: Trail) -> None:
         (lambda: trail.summary("weather"), "processes"),
         (lambda: trail.schema("weather"), "schema()"),
         (lambda: trail.timeline(certainty="sure"), "possible"),
+        (lambda: trail.edges(certainty="x' OR '1'='1"), "possible"),
         (lambda: trail.sql("COPY syscalls TO '/tmp/x'"), "SELECT"),
         (lambda: trail.sql("SELECT 1; SELECT 2"), "one SELECT"),
     ):
