@@ -119,12 +119,15 @@ def ticks(engine: Engine, bounds: Bounds, first: float, last: float, most: int) 
 
 
 def drawn_of(engine: Engine, bounds: Bounds) -> list[dict[str, Any]]:
-    """What to fill: rectangles, and blocks for those too short; `cover` is how much of the area is mapped."""
+    """What to fill: rectangles, and blocks for those too short; `cover` is how much of the area is mapped.
+
+    A block is certain where all that it stands for is.
+    """
     return engine.query(
         f"SELECT greatest(x0, 0) AS x0, least(coalesce(x1, {bounds.width_ns}), {bounds.width_ns}) AS x1, y0, y1, "
         "rectangles.kind, reason IS NULL AS certain, coalesce(perms[1:3] = '---', false) AS barred, 1.0 AS cover "
         "FROM rectangles JOIN looks USING (look) WHERE kept AND level <= 1 "
-        "UNION ALL SELECT x0, x1, y0, y1, kind, true, false, cover FROM blocks WHERE level = 1"
+        "UNION ALL SELECT x0, x1, y0, y1, kind, possible = 0, false, cover FROM blocks WHERE level = 1"
     ).dicts()
 
 

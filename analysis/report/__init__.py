@@ -59,7 +59,7 @@ _RECTANGLES = (
     "x0", "length_ns", "band", "start_page", "pages", "look", "kind", "offset_page", "cause", "tid", "end_cause",
     "end_tid", "reason", "stack",
 )  # fmt: skip
-_BLOCKS = ("x0", "length_ns", "band", "kind", "y0", "height", "count", "cover")
+_BLOCKS = ("x0", "length_ns", "band", "kind", "y0", "height", "count", "possible", "cover")
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ _ROWS = {
         SELECT
             level, x0::BIGINT AS x0, x1 - x0 + 1 AS length_ns, band, list_position({list(KINDS)}, kind) - 1 AS kind,
             floor(y0 * 16) AS y0, greatest(ceil(y1 * 16) - floor(y0 * 16), 1) AS height, count,
-            ceil(cover * 255) AS cover
+            possible, ceil(cover * 255) AS cover
         FROM blocks
         ORDER BY level, x0, band, blocks.y0""",
 }

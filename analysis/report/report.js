@@ -52,7 +52,7 @@
   let head, bands, comms, axes, lookOf;
   const loaded = new Map(); // id -> Chunk, or the promise of one
   const RECTANGLES = ["x0", "length", "band", "start", "pages", "look", "kind", "offset", "cause", "tid", "endCause", "endTid", "reason", "stack"];
-  const BLOCKS = ["x0", "length", "band", "kind", "y0", "height", "count", "cover"];
+  const BLOCKS = ["x0", "length", "band", "kind", "y0", "height", "count", "possible", "cover"];
 
   function columns(bytes, names, described) {
     const rows = described.rows, found = { rows, described };
@@ -615,12 +615,12 @@
   }
   function blockAt(px, py) {
     const level = levelOf(view.x1 - view.x0);
-    let rows = 0, kind = 0;
+    let rows = 0, possible = 0, kind = 0;
     const [chunks] = inView("blocks", view.x0, view.x1, (each) => each === level);
     for (const chunk of chunks) eachShown(chunk, (i, x, y, w, h) => {
-      if (px >= x - 1 && px <= x + w + 1 && py >= y - 1 && py <= y + h + 1) { rows += chunk.count[i]; kind = chunk.kind[i]; }
+      if (px >= x - 1 && px <= x + w + 1 && py >= y - 1 && py <= y + h + 1) { rows += chunk.count[i]; possible += chunk.possible[i]; kind = chunk.kind[i]; }
     });
-    return rows ? element("p", {}, `${count(rows)} mapping${rows > 1 ? "s" : ""} too short to be drawn here (${KIND_NAMES[head.kinds[kind]]}): ${level < 3 && head.kept === head.rectangles ? "zoom in" : "zoom in, or see “left out” above"}`) : null;
+    return rows ? element("p", {}, `${count(rows)} mapping${rows > 1 ? "s" : ""} too short to be drawn here (${KIND_NAMES[head.kinds[kind]]})${possible ? `, ${count(possible)} only possible` : ""}: ${level < 3 && head.kept === head.rectangles ? "zoom in" : "zoom in, or see “left out” above"}`) : null;
   }
   function lossAt(px) {
     const sign = head.signs.find((each) => each.what === "loss" && screenX(each.x0) - 2 <= px && Math.max(screenX(each.x1), screenX(each.x0) + 3) + 2 >= px);

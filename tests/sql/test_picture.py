@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from analysis.capture import open_captures
+from analysis.charts import drawn_of
 from analysis.engine import Engine
 from analysis.errors import UsageError
 from analysis.picture import KINDS, Bounds, Most, lay_out
@@ -79,6 +80,21 @@ def test_blocks_are_bounded_however_many_they_stand_for(tmp_path: Path) -> None:
         assert count == 499
         assert blocks <= 33 * 8
         assert engine.execute("SELECT min(cover) > 0 AND max(cover) <= 1 FROM blocks") == [(True,)]
+
+
+def test_a_block_says_how_much_of_it_is_only_possible(tmp_path: Path) -> None:
+    kernel = _busy()
+    loss = {"source": "calls", "cpu": 0, "from_ns": START_NS + 50_000_000, "to_ns": START_NS + 90_000_000, "count": 3}
+    kernel.rows["losses"] = [{**loss, "cause": "ring full"}]
+    with _picture(tmp_path, kernel) as (engine, bounds):
+        [(possible, rows)] = engine.execute("SELECT count(reason), count(*) FROM rectangles WHERE level > 1")
+        assert 0 < possible < rows
+        assert engine.execute("SELECT sum(possible), sum(count) FROM blocks WHERE level = 1") == [(possible, rows)]
+        [(unsure,)] = engine.execute(
+            "SELECT (SELECT count(*) FROM rectangles WHERE level <= 1 AND reason IS NOT NULL) "
+            "+ (SELECT count(*) FROM blocks WHERE level = 1 AND possible > 0)"
+        )
+        assert sum(not row["certain"] for row in drawn_of(engine, bounds)) == unsure
 
 
 def test_kinds_are_told_apart(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ CREATE OR REPLACE TABLE blocks (
     x0, x1, y0, y1,
     -- band of the rectangles, and their kind
     band, kind,
-    -- how many they are
-    count,
+    -- how many they are, and how many of them are only possible
+    count, possible,
     -- of the area of the block, how much is mapped [0 to 1]
     cover
 ) AS
@@ -28,7 +28,7 @@ seen AS (
     FROM rectangles JOIN (SELECT band, since_ns, until_ns, zero_ns FROM shown) USING (band)
 )
 SELECT
-    grid.level::UTINYINT, min(x0), max(x1)::BIGINT, min(y0), max(y1), band, kind, count(*),
+    grid.level::UTINYINT, min(x0), max(x1)::BIGINT, min(y0), max(y1), band, kind, count(*), count(reason),
     least(sum((x1 - x0) * (y1 - y0)) / greatest((max(x1) - min(x0)) * (max(y1) - min(y0)), 1e-9), 1)
 FROM seen
 JOIN grid ON if(grid.level = 3, NOT kept, seen.level > grid.level OR NOT kept), bounds
