@@ -16,7 +16,7 @@ from analysis.text import inert
 
 __all__ = [
     "MOST", "Mark", "bands_of", "drawn_of", "lay_out_still", "marks", "names_of", "points_of", "short", "since_start",
-    "span", "ticks", "told_of",
+    "span", "ticks", "told_of", "whose",
 ]  # fmt: skip
 
 MOST = Most(spaces=12, edges=150_000, rows=60_000)
@@ -37,6 +37,13 @@ class Mark:
 def short(text: str, width: int) -> str:
     """Text of so many characters at most."""
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def whose(engine: Engine, row: dict[str, Any], width: int) -> str:
+    """Whose address space a row of shown is: `comm (pid)`, inert, of so many characters of comm; of several captures
+    with its own before it."""
+    capture = f"{short(inert(row['capture']), width)}: " if len(engine.captures) > 1 else ""
+    return f"{capture}{short(inert(row['comm'] or ''), width)} ({row['pid']})"
 
 
 def lay_out_still(
@@ -151,7 +158,8 @@ def told_of(engine: Engine, bounds: Bounds, found: Sequence[Mark]) -> Iterator[s
             row = mark.row
             doubt = f" (possible: {row['reason']})" if row["certainty"] == "possible" else ""
             text = short(inert(row["sentence"] + doubt), _LONGEST)
-            yield f"{mark.number}  {(row['x0'] + shift) / 1e9:+.6f}s  {text}"
+            where = f"{inert(row['capture'])}: " if len(engine.captures) > 1 else ""
+            yield f"{mark.number}  {(row['x0'] + shift) / 1e9:+.6f}s  {where}{text}"
     more = sum(mark.number is None and mark.row["severity"] in ("high", "medium") for mark in found)
     if more:
         yield f"and {more:,} more findings: analyze edges"

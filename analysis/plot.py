@@ -35,6 +35,7 @@ from analysis.charts import (
     span,
     ticks,
     told_of,
+    whose,
 )
 from analysis.engine import Engine
 from analysis.errors import UsageError
@@ -132,7 +133,7 @@ def picture(engine: Engine, pids: Sequence[int] = (), since: str | None = None, 
 def _title(engine: Engine, figure: Figure, bounds: Bounds, total: float, what: str, left: float) -> None:
     names = [inert(label) for label in engine.captures]
     [row] = engine.query(
-        "SELECT count(*) AS spaces, count(DISTINCT pid) AS processes, min(pid) AS pid, min(comm) AS comm FROM shown"
+        "SELECT count(DISTINCT (capture, pid)) AS processes, min(pid) AS pid, min(comm) AS comm FROM shown"
     ).dicts()
     who = f"{inert(row['comm'] or '')} ({row['pid']})" if row["processes"] == 1 else f"{row['processes']} processes"
     if bounds.spaces < bounds.spaces_there:
@@ -240,8 +241,7 @@ def _label_addresses(engine: Engine, axes: Axes, bounds: Bounds, height: float) 
 def _label_bands(engine: Engine, axes: Axes, bounds: Bounds, height: float) -> None:
     """Whose address space it is, above each of several."""
     rows = engine.query(
-        "SELECT comm, pid, ended, max(y1) AS top FROM shown JOIN axis USING (band) GROUP BY band, comm, pid, ended "
-        "ORDER BY top"
+        "SELECT shown.*, max(y1) AS top FROM shown JOIN axis USING (band) GROUP BY ALL ORDER BY top"
     ).dicts()
     room = (bounds.height + 8) / height * 0.13
     last = -room
@@ -251,9 +251,9 @@ def _label_bands(engine: Engine, axes: Axes, bounds: Bounds, height: float) -> N
         if row["top"] - last >= room:
             last = row["top"]
             before = ", before it executed another program" if row["ended"] == "exec" else ""
-            label = f"{short(inert(row['comm'] or ''), 40)} ({row['pid']}){before}"
             axes.annotate(
-                label, (0, last), xycoords=("axes fraction", "data"), xytext=(4, 1), textcoords="offset points",
+                f"{whose(engine, row, 40)}{before}",
+                (0, last), xycoords=("axes fraction", "data"), xytext=(4, 1), textcoords="offset points",
                 fontsize=8, weight="bold", va="bottom", color="#333333", zorder=5,
             )  # fmt: skip
 
@@ -300,8 +300,7 @@ def counts(engine: Engine, pids: Sequence[int] = (), since: str | None = None, u
             y = [point["vmas"] for point in points]
             axes.plot(x, [*y, y[-1]], drawstyle="steps-post", color=colour, linewidth=1.4, zorder=3 if named else 2)
             if named:
-                name = f"{short(inert(band['comm'] or ''), 18)} ({band['pid']})"
-                ends.append((band["peak"], f"{name}: {band['peak']:,}", colour))
+                ends.append((band["peak"], f"{whose(engine, band, 18)}: {band['peak']:,}", colour))
         _draw_losses(engine, axes)
         _spread(axes, [*ends, *_limit(axes, bands)])
         _time_axis(engine, axes, bounds)

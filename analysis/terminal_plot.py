@@ -9,7 +9,19 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from analysis.charts import bands_of, drawn_of, lay_out_still, marks, names_of, points_of, short, span, ticks, told_of
+from analysis.charts import (
+    bands_of,
+    drawn_of,
+    lay_out_still,
+    marks,
+    names_of,
+    points_of,
+    short,
+    span,
+    ticks,
+    told_of,
+    whose,
+)
 from analysis.engine import Engine
 from analysis.output import Style
 from analysis.picture import KINDS, Bounds
@@ -86,7 +98,7 @@ def picture(
     starts, names = _addresses(engine, down, lines), _names(engine, bounds, down, lines, right)
     for n, shown in enumerate(text):
         yield f"{starts.get(n, ''):>{_LEFT - 2}} |{''.join(shown)} {names.get(n, '')}".rstrip() + "\n"
-    yield from _axis(engine, bounds, first, last, columns)
+    yield from _axis(engine, bounds, first, last, columns, lost)
     said = [f"{LETTERS[kind]} {kind}" for kind in KINDS if kind in kinds]
     said += ["? only possible"] if any(not row["certain"] for row in rows) else []
     said += ["~ records lost"] if lost else []
@@ -121,8 +133,10 @@ def _addresses(engine: Engine, down: Any, lines: int) -> dict[int, str]:
     for row in rows:
         if row["mapped"] and not row["below"]:
             found.setdefault(min(max(round(down(row["y0"])) - 1, 0), lines - 1), f"{row['start']:x}")
-    for row in engine.query("SELECT pid, max(y1) AS top FROM shown JOIN axis USING (band) GROUP BY band, pid").dicts():
-        found[min(max(round(down(row["top"])), 0), lines - 1)] = f"pid {row['pid']}"
+    tops = "SELECT capture, pid, max(y1) AS top FROM shown JOIN axis USING (band) GROUP BY band, capture, pid"
+    for row in engine.query(tops).dicts():
+        name = f"{row['pid']} {inert(row['capture'])}" if len(engine.captures) > 1 else f"pid {row['pid']}"
+        found[min(max(round(down(row["top"])), 0), lines - 1)] = short(name, _LEFT - 2)
     return found
 
 
@@ -135,8 +149,8 @@ def _names(engine: Engine, bounds: Bounds, down: Any, lines: int, width: int) ->
     return found
 
 
-def _axis(engine: Engine, bounds: Bounds, first: int, last: int, columns: int) -> Iterator[str]:
-    line, labels = ["-"] * columns, [" "] * (columns + _LEFT + _RIGHT)
+def _axis(engine: Engine, bounds: Bounds, first: int, last: int, columns: int, lost: Sequence[int]) -> Iterator[str]:
+    line, labels = ["~" if at in lost else "-" for at in range(columns)], [" "] * (columns + _LEFT + _RIGHT)
     used = 0
     for at, label in ticks(engine, bounds, first, last, max(columns // 14, 1)):
         column = min(int((at - first) / (last - first) * columns), columns - 1)
@@ -161,19 +175,24 @@ def counts(
     bands = bands_of(engine)
     first, last = span(bands, bounds)
     columns = max((style.width or _WIDTH) - _LEFT, 8)
+
+    def across(x: float) -> float:
+        return (x - first) / (last - first) * columns
+
+    lost = _losses(engine, across, columns)
     for band in bands[:_COUNTED]:
         limit = band["limit_vmas"]
         most = [0] * columns
         points = points_of(engine, band["band"])
         end = bounds.width_ns if band["x1"] is None else min(band["x1"], bounds.width_ns)
         for point, after in zip(points, [*(each["x"] for each in points[1:]), end], strict=True):
-            left = min(max(int((point["x"] - first) / (last - first) * columns), 0), columns - 1)
-            right = min(max(int((after - first) / (last - first) * columns), left + 1), columns)
+            left = min(max(int(across(point["x"])), 0), columns - 1)
+            right = min(max(int(across(after)), left + 1), columns)
             most[left] = max(most[left], point["most"])
             for at in range(left, right):
                 most[at] = max(most[at], point["vmas"])
         told = "limit not recorded" if limit is None else f"limit {limit:,}, {band['peak'] / limit:.1%} of it"
-        yield f"{inert(band['comm'] or '')} ({band['pid']}): {band['peak']:,} VMAs at most; {told}\n"
+        yield f"{whose(engine, band, _WIDTH)}: {band['peak']:,} VMAs at the peak; {told}\n"
         # near the limit its line is shown
         top = limit if limit is not None and band["peak"] * 2 > limit else max(band["peak"], 1)
         for n in range(_BAR, 0, -1):
@@ -182,6 +201,8 @@ def counts(
                 bar = "".join("=" if char == " " else char for char in bar)
             label = f"{top:,}" if n == _BAR else ""
             yield f"{label:>{_LEFT - 2}} |{bar}".rstrip() + "\n"
-        yield from _axis(engine, bounds, first, last, columns)
+        yield from _axis(engine, bounds, first, last, columns, lost)
     if len(bands) > _COUNTED:
         yield f"and {len(bands) - _COUNTED} more address spaces: --pid chooses\n"
+    if lost:
+        yield "~ records lost\n"

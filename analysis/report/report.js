@@ -547,7 +547,7 @@
     context.fillStyle = palette.quiet;
     context.font = "600 11px system-ui, sans-serif";
     context.fillText("VMAs", 8, 10);
-    $("counts").setAttribute("aria-label", `VMAs over time: at most ${count(most)}${limit ? `; vm.max_map_count is ${count(limit)}` : ""}`);
+    $("counts").setAttribute("aria-label", `VMAs over time: ${count(most)} at the peak${limit ? `; vm.max_map_count is ${count(limit)}` : ""}`);
   }
 
   // -- what a mapping is, in words -----------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ def test_counts_are_those_of_the_view_under_their_limit(sigbus: Engine) -> None:
     assert f"service ({PID}): {peak['vmas']}" in texts(figure)
     assert "limit: 65,530" in texts(figure) and axes.get_yscale() == "log"
     told = list(terminal_plot.counts(sigbus, [PID], style=Style()))
-    assert told[0] == f"service ({PID}): {peak['vmas']} VMAs at most; limit 65,530, 0.0% of it\n"
+    assert told[0] == f"service ({PID}): {peak['vmas']} VMAs at the peak; limit 65,530, 0.0% of it\n"
 
 
 def test_the_command_draws_here_and_into_a_file(tmp_path: Path) -> None:
@@ -171,3 +171,20 @@ def test_hostile_names_are_inert(tmp_path: Path) -> None:
     assert all(line.plain.isprintable() and line.cell_len <= 80 for line in plain)
     assert any(line.plain.endswith("$x^2$") for line in plain), [line.plain for line in plain]
     assert any("\x1b[30;43m" in line for line in drawn)  # shared memory
+
+
+def test_of_several_captures_each_says_which_is_its_own(tmp_path: Path) -> None:
+    """Process ids of two machines can be the same; and where records were lost is said below the counts too."""
+    place = {"pid": 7, "tid": 7, "ts_ns": START_NS + 1000, "perms": "rw-p", "start": 1 << 20, "end": 1 << 21}
+    task = {"pid": 7, "tid": 7, "ts_ns": START_NS, "event": "exec", "comm": b"twin"}
+    loss = {"source": "calls", "cpu": 0, "from_ns": START_NS + 2000, "to_ns": START_NS + 4000, "count": 3}
+    for name, losses in (("one", []), ("other", [{**loss, "cause": "ring full"}])):
+        build_capture(tmp_path / name, {"vmas": [place], "tasks": [task], "losses": losses}, ended_ns=START_NS + 5000)
+    with Engine(open_captures([tmp_path / "one", tmp_path / "other"])) as engine:
+        said = texts(plot.picture(engine))
+        assert {"one, other: 2 processes", "one: twin (7)", "other: twin (7)"} <= set(said)
+        drawn = "".join(terminal_plot.picture(engine, style=Style()))
+        assert "7 one |" in drawn and "7 other |" in drawn
+        counted = list(terminal_plot.counts(engine, style=Style()))
+        assert [line.split(":")[0] for line in counted if "at the peak" in line] == ["one", "other"]
+        assert "~~~" in "".join(counted) and counted[-1] == "~ records lost\n"
