@@ -153,12 +153,13 @@ def marks(engine: Engine) -> list[Mark]:
 def told_of(engine: Engine, bounds: Bounds, found: Sequence[Mark]) -> Iterator[str]:
     """The gravest findings in inert sentences, and what the picture leaves out."""
     shift = since_start(engine, bounds)
+    several = len(engine.captures) > 1
     for mark in found:
         if mark.number is not None:
             row = mark.row
             doubt = f" (possible: {row['reason']})" if row["certainty"] == "possible" else ""
             text = short(inert(row["sentence"] + doubt), _LONGEST)
-            where = f"{inert(row['capture'])}: " if len(engine.captures) > 1 else ""
+            where = f"{inert(row['capture'])}: " if several else ""
             yield f"{mark.number}  {(row['x0'] + shift) / 1e9:+.6f}s  {where}{text}"
     more = sum(mark.number is None and mark.row["severity"] in ("high", "medium") for mark in found)
     if more:
@@ -170,10 +171,11 @@ def told_of(engine: Engine, bounds: Bounds, found: Sequence[Mark]) -> Iterator[s
     [(left_out,)] = engine.execute("SELECT count(*) FROM rectangles WHERE NOT kept OR level > 1")
     if left_out:
         yield f"{left_out:,} of {bounds.rectangles:,} mappings are too short to be seen and stand together as blocks"
-    losses = engine.query("SELECT sentence FROM signs WHERE what = 'loss' ORDER BY x0").dicts()
+    losses = engine.query("SELECT capture, sentence FROM signs WHERE what = 'loss' ORDER BY x0").dicts()
     if losses:
         gaps = len(losses) - 1
-        yield inert(losses[0]["sentence"]) + (f", and {gaps:,} more gap{'s' * (gaps > 1)}" if gaps else "")
+        where = f"{inert(losses[0]['capture'])}: " if several else ""
+        yield where + inert(losses[0]["sentence"]) + (f", and {gaps:,} more gap{'s' * (gaps > 1)}" if gaps else "")
 
 
 def names_of(engine: Engine, bounds: Bounds) -> list[dict[str, Any]]:

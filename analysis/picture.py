@@ -95,6 +95,8 @@ def lay_out(
         "(SELECT count(*) FROM shown) AS spaces, (SELECT max(spaces) FROM shown) AS spaces_there FROM rectangles"
     ).dicts()
     if not counts["rectangles"]:
+        if since is not None or until is not None:
+            raise UsageError("nothing that could be drawn was mapped in that time", "leave out --from and --to")
         raise UsageError("no mapping was recorded that could be drawn", "`analyze summary` says what the capture holds")
     width_ns = max(last - zeros[label] for label, (_, last) in windows.items())
     return Bounds(max(width_ns, 1), zero_ns=zeros, **counts)

@@ -29,7 +29,6 @@ from analysis.replacing import replacing
 from analysis.stacks import name_stacks, with_stacks
 from analysis.summary import gather, head
 from analysis.text import device, inert
-from analysis.times import iso
 
 __all__ = ["Written", "write"]
 
@@ -245,14 +244,14 @@ def _head(engine: Engine, bounds: Bounds) -> dict[str, Any]:
     ).dicts()
     ends = dict(engine.execute("SELECT capture, until_ns::BIGINT - zero_ns FROM asked"))
     names = {label: number for number, label in enumerate(bounds.zero_ns)}
-    of_band = ("band", "space", "pid", "pids", "began", "ended", "x0", "x1", "rectangles")
+    of_band = ("band", "pid", "pids", "ended", "x0", "x1", "rectangles")
     lines: dict[int, dict[str, Any]] = {}
     for row in engine.query("FROM lines_over_time ORDER BY band, x").dicts():
         line = lines.setdefault(row["band"], {"limit": row["limit_vmas"], "points": []})
         line["points"].append((row["x"], row["vmas"], row["most"]))
     return {
         **{name: getattr(bounds, name) for name in ("width_ns", "spaces", "spaces_there", "rectangles", "kept")},
-        "kinds": KINDS,
+        "kinds": KINDS, "most_signs": _MOST_SIGNS,
         "captures": [_capture(engine, label, zero) | {"end_x": ends[label]} for label, zero in bounds.zero_ns.items()],
         "bands": [
             {key: row[key] for key in of_band} | {"capture": names[row["capture"]], "comm": row["comm"] or ""}
@@ -301,7 +300,7 @@ def _capture(engine: Engine, label: str, zero_ns: int) -> dict[str, Any]:
     return {
         "label": label, "facts": list(head(summary.facts)),
         "completeness": summary.facts["completeness"], "counts": counts,
-        "start_x": clock.started_ns - zero_ns, "began": iso(clock.started_ns, clock),
+        "start_x": clock.started_ns - zero_ns,
     }  # fmt: skip
 
 
@@ -325,8 +324,8 @@ def _signs(engine: Engine, names: dict[str, int]) -> list[dict[str, Any]]:
         "ORDER BY expected IS NOT NULL, list_position(['high', 'medium', 'low', 'info'], severity), x0, start"
     ).dicts()
     keys = (
-        "x0", "x1", "band", "start", "end", "y0", "y1", "pid", "other_pid", "stack", "alike", "what", "severity",
-        "expected", "certainty", "reason", "sentence",
+        "x0", "x1", "band", "y0", "y1", "stack", "alike", "what", "severity", "expected", "certainty", "reason",
+        "sentence",
     )  # fmt: skip
     return [
         {key: row[key] for key in keys if row[key] is not None} | {"capture": names[row["capture"]]} for row in rows

@@ -370,6 +370,11 @@
   }
   const signShown = (sign) => sign.what === "loss" || sign === chosen.sign || $("minor").checked || (!sign.expected && SEVERITIES.indexOf(sign.severity) < 2);
   const ofShownBand = (sign) => sign.band === undefined ? chosen.process === null || sign.what === "loss" : bands[sign.band].shown;
+  // from where to where on screen: the bands of its capture
+  function lossPlaces(sign) {
+    if (head.captures.length === 1) return [[TOP, TOP + plot.height]];
+    return shownBands.filter((band) => band.capture === sign.capture).map((band) => [screenY(band.at + axes[band.band].height), screenY(band.at)]);
+  }
   function drawSigns(context) {
     const pattern = hatched(context, palette.loss);
     for (const sign of head.signs) {
@@ -379,7 +384,7 @@
         if (x1 < LEFT || x0 > LEFT + plot.width) continue;
         context.globalAlpha = 0.55;
         context.fillStyle = pattern;
-        context.fillRect(x0, TOP, x1 - x0, plot.height);
+        for (const [top, bottom] of lossPlaces(sign)) context.fillRect(x0, top, x1 - x0, bottom - top);
         context.globalAlpha = 1;
         continue;
       }
@@ -472,6 +477,8 @@
     context.font = "11px system-ui, sans-serif";
     context.textAlign = "left";
   }
+  // the axis has no room for the capture
+  const bandTitle = (band) => `${head.captures.length > 1 ? `${head.captures[band.capture].label}: ` : ""}${bandName(band)}`;
   const bandName = (band) => `${band.comm || "?"} ${band.pid}${band.ended === "exec" ? ", before its exec" : ""}`;
 
   function drawCounts() {
@@ -564,7 +571,7 @@
       ["where", `${hex(chunk.start[i])}-${hex(chunk.start[i] + chunk.pages[i] * 4096)}, ${size(chunk.pages[i] * 4096)}`],
     ];
     if (look.inode !== "0") facts.push(["file", `offset ${hex(chunk.offset[i])}, device ${look.dev}, inode ${look.inode}`]);
-    facts.push(["process", `${bandName(band)}${band.pids.length > 1 ? `, also used by ${band.pids.filter((pid) => pid !== band.pid).slice(0, 8).join(", ")}` : ""}`]);
+    facts.push(["process", `${bandTitle(band)}${band.pids.length > 1 ? `, also used by ${band.pids.filter((pid) => pid !== band.pid).slice(0, 8).join(", ")}` : ""}`]);
     facts.push(["made", `${when(chunk.x0[i], capture)} by ${head.causes[chunk.cause[i]]}${chunk.tid[i] ? `, ${threadName(capture, chunk.tid[i])}` : ""}`]);
     facts.push(["ended", end === OPEN ? "still there at the end" : `${when(end, capture)} by ${head.causes[chunk.endCause[i]] || "?"}${chunk.endTid[i] ? `, ${threadName(capture, chunk.endTid[i])}` : ""}; stood for ${span(length)}`]);
     facts.push(["certainty", chunk.reason[i] ? `possible: ${head.reasons[chunk.reason[i]]}` : "certain"]);
@@ -622,15 +629,15 @@
     });
     return rows ? element("p", {}, `${count(rows)} mapping${rows > 1 ? "s" : ""} too short to be drawn here (${KIND_NAMES[head.kinds[kind]]})${possible ? `, ${count(possible)} only possible` : ""}: ${level < 3 && head.kept === head.rectangles ? "zoom in" : "zoom in, or see “left out” above"}`) : null;
   }
-  function lossAt(px) {
-    const sign = head.signs.find((each) => each.what === "loss" && screenX(each.x0) - 2 <= px && Math.max(screenX(each.x1), screenX(each.x0) + 3) + 2 >= px);
+  function lossAt(px, py) {
+    const sign = head.signs.find((each) => each.what === "loss" && lossPlaces(each).some(([top, bottom]) => py >= top && py <= bottom) && screenX(each.x0) - 2 <= px && Math.max(screenX(each.x1), screenX(each.x0) + 3) + 2 >= px);
     return sign ? element("p", { class: "lacking" }, sign.sentence) : null;
   }
   function hover(px, py, clientX, clientY) {
     const box = $("hover");
     const sign = signAt(px, py), mapping = sign ? null : mappingAt(px, py);
     const content = sign ? signText(sign) : mapping ? lifeOf(mapping.chunk, mapping.row, true) : blockAt(px, py);
-    const loss = lossAt(px);
+    const loss = lossAt(px, py);
     box.replaceChildren(...[content, loss].filter(Boolean));
     box.hidden = !box.childNodes.length;
     if (box.hidden) return;
@@ -691,7 +698,7 @@
     lines.width = lines.texts.reduce((most, text) => Math.max(most, text.length), 0);
     fillLines();
     const alive = band.x0 <= x && (band.x1 === null || x < band.x1) && x <= endOf(band);
-    $("maps-told").textContent = `${bandName(band)} at ${when(x, band.capture)}: ` + (alive ? `${count(joined.length)} mappings, neighbours of one kind joined` : "not there then") +
+    $("maps-told").textContent = `${bandTitle(band)} at ${when(x, band.capture)}: ` + (alive ? `${count(joined.length)} mappings, neighbours of one kind joined` : "not there then") +
       (joined.some((each) => each.chunk.reason[each.row]) ? "; those in italics are only possible" : "") +
       doubtsAt(band.band, x) +
       (hidden ? `; up to ${count(hidden)} short ones of about that time are left out: analyze maps has all` : "");
@@ -850,12 +857,12 @@
       return element("li", {}, link);
     }));
     $("findings-count").textContent = shown.length ? count(shown.length) : "none that harms or can harm";
-    const cut = new Map(found.filter(([sign]) => sign.alike > 500).map(([sign]) => [sign.what, sign.alike]));
+    const cut = new Map(found.filter(([sign]) => sign.alike > head.most_signs).map(([sign]) => [sign.what, sign.alike]));
     $("findings-more").textContent = (shown.length < found.length ? `${count(found.length - shown.length)} more are low, info or normal. ` : "") +
-      [...cut].map(([what, alike]) => `Of kind ${what} the first 500 of ${count(alike)} are here; analyze edges has all. `).join("");
+      [...cut].map(([what, alike]) => `Of kind ${what} the first ${count(head.most_signs)} of ${count(alike)} are here; analyze edges has all. `).join("");
   }
   function fillShared() {
-    const box = $("shared");
+    const box = $("shared"), several = head.captures.length > 1;
     if (!head.shared.files.length) box.append(element("p", { class: "quiet" }, "No two of these address spaces shared memory that could be written to."));
     for (const file of head.shared.files) {
       const table = element("table", {}, element("caption", {}, `${file.path || "(anonymous)"} `, element("span", { class: "quiet" }, file.kind)));
@@ -864,7 +871,7 @@
       for (const stay of file.stays) {
         const capture = bands[stay.band].capture;
         body.append(element("tr", {}, ...[
-          `${stay.comm} ${stay.pid}`, stay.perms, `${hex(stay.offset_bytes)}-${hex(stay.offset_end_bytes)}`, size(stay.shared_bytes),
+          `${several ? `${head.captures[capture].label}: ` : ""}${stay.comm} ${stay.pid}`, stay.perms, `${hex(stay.offset_bytes)}-${hex(stay.offset_end_bytes)}`, size(stay.shared_bytes),
           when(stay.x0, capture), stay.x1 === null ? "end" : when(stay.x1, capture), stay.cause, stay.certainty,
         ].map((text) => element("td", {}, text))));
       }
@@ -877,8 +884,7 @@
     const select = $("process");
     select.append(element("option", { value: "" }, `all (${bands.length})`));
     for (const band of bands) {
-      const capture = head.captures.length > 1 ? `${head.captures[band.capture].label}: ` : "";
-      select.append(element("option", { value: band.band }, `${capture}${bandName(band)}, ${count(band.rectangles)} mappings, from ${when(band.x0, band.capture, 3)}`));
+      select.append(element("option", { value: band.band }, `${bandTitle(band)}, ${count(band.rectangles)} mappings, from ${when(band.x0, band.capture, 3)}`));
     }
     select.addEventListener("change", () => {
       chosen.process = select.value === "" ? null : +select.value;

@@ -328,6 +328,34 @@ def test_losses_are_hatched_and_what_is_too_short_is_counted(hostile: Path, open
     assert int(near["drawn"]) > lasting
 
 
+def test_of_several_captures_each_band_says_which_is_its_own(tmp_path: Path, opened: Any) -> None:
+    """Process ids of two machines can be the same, and what was lost on one was not on the other."""
+    for name, count in (("one", 0), ("other", 23)):
+        kernel = Kernel()
+        kernel.mmap(kernel.start(), 0x10000, 3, Page("rw-p"), MAP_PRIVATE | MAP_ANONYMOUS)
+        loss = {"source": "calls", "cpu": 0, "from_ns": START_NS + SECOND, "to_ns": START_NS + 2 * SECOND}
+        kernel.rows["losses"] = [{**loss, "count": count, "cause": "ring full"}] if count else []
+        build_capture(tmp_path / name, kernel.rows, ended_ns=START_NS + 3 * SECOND)
+    analyze("report", tmp_path / "one", tmp_path / "other", "-o", tmp_path / "report.html")
+    report = opened(tmp_path / "report.html")
+    assert report.complaints == []
+    page = report.page
+    report.settled()
+    page.locator("#map").scroll_into_view_if_needed()
+    lost = {}
+    for share in (each / 30 for each in range(1, 30)):
+        page.mouse.move(*report.spot(1.5 * SECOND, share))
+        lost[share] = page.locator("#hover").is_visible() and "23 records" in page.inner_text("#hover")
+    assert any(lost.values())
+    assert not any(there for share, there in lost.items() if share < 0.5)
+    named = []
+    for share in (0.05, 0.95):
+        page.mouse.click(*report.spot(1.5 * SECOND, share))
+        report.settled()
+        named.append(page.inner_text("#maps-told").split(":")[0])
+    assert named == ["one", "other"]
+
+
 def test_of_many_mappings_those_in_sight_are_listed(tmp_path: Path, opened: Any) -> None:
     kernel = Kernel()
     thread = kernel.start()

@@ -117,6 +117,7 @@ def test_the_command_draws_here_and_into_a_file(tmp_path: Path) -> None:
         (["--pid", 1], "where to draw is not said"),
         (["-o", "picture.gif"], "end it with .png or .svg"),
         (["--terminal", "--pid", 999_999], "nothing was recorded of process: 999999"),
+        (["--terminal", "--to", "+0s"], "nothing that could be drawn was mapped in that time"),
     ],
 )
 def test_wrong_use_is_told(options: list[Any], said: str) -> None:
