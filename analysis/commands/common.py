@@ -77,10 +77,10 @@ def next_command(why: str, command: str, captures: Sequence[Path], options: str 
     print(f"\nhint: {why}: analyze {command} {paths} {options}".rstrip(), file=sys.stderr)
 
 
-def again(since: str | None = None, until: str | None = None, pid: int | None = None) -> str:
+def again(since: str | None = None, until: str | None = None, pid: int | None = None, **more: str | None) -> str:
     """Options that were given, for a hint to repeat; with a space after them."""
-    given = {"--from": since, "--to": until, "--pid": pid}
-    return "".join(f"{name} {inert(shlex.quote(str(value)))} " for name, value in given.items() if value is not None)
+    given = {"from": since, "to": until, "pid": pid, **more}
+    return "".join(f"--{name} {inert(shlex.quote(str(value)))} " for name, value in given.items() if value is not None)
 
 
 def has_stacks(engine: Engine) -> bool:

@@ -59,7 +59,7 @@ def edges(
     json, csv, parquet and arrow hold addresses, both parties and more of each (`analyze schema findings`).
     """
     from analysis import lookups
-    from analysis.commands.common import next_command, open_engine, style
+    from analysis.commands.common import again, next_command, open_engine, style
     from analysis.edges import checked_kinds, gather, hidden, sentences, shown
     from analysis.engine import Limits
     from analysis.output import emit, print_rows
@@ -83,7 +83,9 @@ def edges(
     print(told, file=sys.stderr)
     if left_out:
         options = "--expected" if "expected" in left_out else f"--severity {list(left_out)[-1]}"
-        next_command("what is not shown", "edges", captures, options)
+        asked = again(since, until, pid, addr=addr, file=file, certainty=certainty)
+        asked += "".join(f"--kind {each} " for each in kind or ())
+        next_command("what is not shown", "edges", captures, asked + options)
     elif count and sums["pid"] is not None and sums["start"] is not None:
         options = f"--pid {sums['pid']} --addr {sums['start']:#x}"
         next_command("what became of the first one's address", "why", captures, options)

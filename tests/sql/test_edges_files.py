@@ -126,5 +126,7 @@ def test_strict_fails_where_something_is_found(tmp_path: Path) -> None:
     assert "cutter (pid 900, thread 901) truncated" in analyze("edges", capture, "--strict", status=1).stdout.replace(
         "\n  ", " "
     )
-    assert "not shown: 1 medium" in analyze("edges", capture, "--strict", "--severity", "high").stderr
+    told = analyze("edges", capture, "--strict", "--severity", "high", "--from", "+0s").stderr
+    assert "not shown: 1 medium" in told
+    assert f"analyze edges {capture} --from +0s --severity medium" in told
     assert "no kind of finding: nonsense" in analyze("edges", capture, "--kind", "nonsense", status=2).stderr
