@@ -84,7 +84,9 @@ def pid_option(help: str) -> Any:
 
 
 PidOption = Annotated[int | None, pid_option("Of a process, also where it shared the address space.")]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace a file that is there, or a folder that an export wrote.")
+]
 FromOption = Annotated[
     str | None,
     typer.Option("--from", metavar="TIME", help="From this time on. Default: the start.", show_default=False),

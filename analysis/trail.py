@@ -239,6 +239,8 @@ class Trail:
     ) -> duckdb.DuckDBPyRelation:
         """VMAs against vm.max_map_count: a row an address space, with peak, rate (VMAs a second) and forecast.
 
+        `certainty` is that of the count at the end: while records were lost, there can have been more than at `peak`.
+
         `every` (a length of time, as 100ms): the count over time, a row a step. `by` (cause, file, stack, thread): what
         made those there at the peak, and at the end.
         """

@@ -46,6 +46,7 @@ def counts(
     is reached at the time shown. A line that gains less than one VMA in that half is flat.
 
     A table shows the address spaces with the most VMAs. "makers" is what made most of those there at the peak.
+    "certainty" is that of the count at the end: while records were lost, there can have been more than the peak.
     """
     from analysis import counts as counting
     from analysis.commands.common import again, counted, has_stacks, next_command, open_engine, style
