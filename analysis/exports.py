@@ -5,7 +5,8 @@ Text in them is inert, as everywhere else; `…_bytes` columns hold what was rec
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def to_perfetto(engine: Engine, path: Path) -> None:
 
 def to_duckdb(engine: Engine, path: Path) -> None:
     """Write a database that any DuckDB client opens: recorded tables, the timeline, and all views, with comments."""
-    with replacing(path) as part, duckdb.connect(part, config=_CONFIG) as database:
+    with replacing(path) as part, _new_database(part) as database:
         database.execute(resources.files("analysis").joinpath("sql", "macros.sql").read_text())
         # where the views make text of bytes
         database.execute(f"CREATE OR REPLACE MACRO text_of(bytes) AS {_INERT_TEXT}")
@@ -70,6 +71,18 @@ def to_duckdb(engine: Engine, path: Path) -> None:
             if view.kind != "table":
                 database.execute(view.sql if view.kind == "view" else f"CREATE VIEW {quote(view.name)} AS {view.sql}")
                 database.execute("; ".join(comments(view)))
+
+
+@contextmanager
+def _new_database(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Raises OSError where it cannot be written."""
+    try:
+        with duckdb.connect(path, config=_CONFIG) as database:
+            yield database
+    except duckdb.Error as error:  # which kind differs with the statement
+        raise OSError(str(error)) from None
+    finally:
+        path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
 
 
 def _columns(engine: Engine, view: str) -> list[tuple[str, str]]:

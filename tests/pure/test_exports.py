@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import errno
 import stat
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
@@ -218,6 +220,17 @@ def test_a_database_needs_no_maptrail(tmp_path: Path, hostile: Path, trail: Trai
         uncommented = "SELECT DISTINCT table_name FROM duckdb_columns() WHERE NOT internal AND comment IS NULL"
         rest = {name for (name,) in database.execute(uncommented).fetchall()}
         assert {name for name in rest if not name.startswith("stored_")} == {"opened_captures"}
+
+
+def test_a_database_that_does_not_fit_leaves_nothing(tmp_path: Path, hostile: Path) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, 1 << 18)); "
+    command = [sys.executable, "-c", limit + "from analysis.cli import main; main()", "export", str(hostile)]
+    command += ["--to", "duckdb", "-o", str(tmp_path / "database")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.startswith(f"error: cannot write {tmp_path / 'database'}: "), (
+        done.stderr
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_csv_runs_nothing_and_has_every_value(tmp_path: Path, hostile: Path) -> None:
