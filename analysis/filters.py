@@ -6,6 +6,7 @@ A value that cannot be meant is refused with a UsageError that says what could b
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
@@ -15,6 +16,7 @@ from analysis.engine import Engine
 from analysis.errors import UsageError
 from analysis.options import parse_size
 from analysis.spaces import never_seen, outside
+from analysis.text import inert
 from analysis.times import Clock, parse
 
 __all__ = [
@@ -44,12 +46,18 @@ def moments(engine: Engine, text: str) -> dict[str, int]:
 
 
 def windows(engine: Engine, since: str | None, until: str | None) -> dict[str, tuple[int, int]]:
-    """First and last instant of a stretch of time in each capture; what is not given is the capture's start or end."""
+    """First and last instant of a stretch of time in each capture; what is not given is the capture's start or end.
+
+    Standard error says which captures do not cover it, and are left out.
+    """
     froms = moments(engine, since) if since is not None else _each(engine, lambda clock, _: clock.started_ns)
     tos = moments(engine, until) if until is not None else _each(engine, lambda _, covered: covered)
     both = {label: (froms[label], tos[label]) for label in froms if label in tos}
     if not both:
         raise UsageError(f"no capture covers both times: {since} and {until}")
+    for label, capture in engine.captures.items():
+        if label not in both:
+            print(f"note: left out, for it does not cover that time: {inert(str(capture.path))}", file=sys.stderr)
     if any(start > end for start, end in both.values()):
         raise UsageError(f"the first time is after the second: {since} and {until}", "exchange --from and --to")
     return both
