@@ -9,7 +9,6 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, ClassVar, TypeVar
 
 from rich.cells import set_cell_size
@@ -245,8 +244,7 @@ class Browser(App[None]):
                 except KeyboardInterrupt:  # it was interrupted
                     return
                 except AnalysisError as error:
-                    hint = f" ({error.hint})" if error.hint else ""
-                    tell(self._failed, number, f"{error}{hint}")
+                    tell(self._failed, number, error)
                     return
             tell(self._answered, number, then, answer, always)
 
@@ -262,9 +260,12 @@ class Browser(App[None]):
         if line and number == self._question:
             self._note(f"{line} … esc ends it")
 
-    def _failed(self, number: int, text: str) -> None:
+    def _failed(self, number: int, error: AnalysisError) -> None:
         if number == self._question:
-            self._note(text)
+            self._refused(error)
+
+    def _refused(self, error: AnalysisError) -> None:
+        self._note(f"{error} ({error.hint})" if error.hint else str(error))
 
     @property
     def busy(self) -> bool:
@@ -338,8 +339,13 @@ class Browser(App[None]):
             with self._asking:
                 if view is not self.view or not isinstance(view.listing, Table):
                     return
-                with suppress(KeyboardInterrupt):
+                try:
                     view.listing.ask(page)
+                except KeyboardInterrupt:
+                    pass
+                except AnalysisError as error:  # the page stays away: asked for again it would fail again
+                    self.call_from_thread(self._refused, error)
+                    return
             self.call_from_thread(self._came, view, page)
 
         self.run_worker(work, thread=True, group="page")
@@ -547,7 +553,7 @@ class Browser(App[None]):
             moment = self.questions.moment(text) if text.startswith("+") else None
             address = address_range(text)[0] if text.startswith("0x") else None
         except UsageError as error:
-            self._note(f"{error} ({error.hint})")
+            self._refused(error)
             return
         if isinstance(view, MapsAt) and moment is not None:
             row = self.lines.current

@@ -18,7 +18,9 @@ import pytest
 from rich.cells import cell_len
 
 from analysis.browser.app import KEYS
+from analysis.browser.questions import Table
 from analysis.browser.views import Findings, MapsAt, Processes, Text, Timeline, View, Why, fit
+from analysis.errors import AnalysisError
 from tests.support.browsing import Screen, browse
 from tests.support.captures import START_NS, build_capture
 from tests.support.commands import analyze
@@ -165,6 +167,7 @@ def test_hostile_names_are_inert_long_lists_come_in_pages_and_nothing_freezes(cr
         await hostile_names(screen)
         await a_long_time_line(screen)
         await a_long_question(screen)
+        await a_page_that_cannot_be_read(screen)
 
     browse(crafted, story)
 
@@ -225,6 +228,21 @@ async def a_long_question(screen: Screen) -> None:
     assert time.monotonic() - began < 5 and not app.busy
     assert "ended" in screen.text and not answers
     assert "maps of" in await screen.press("enter")  # and the next question is answered
+
+
+async def a_page_that_cannot_be_read(screen: Screen) -> None:
+    def refuse(_: int) -> None:
+        raise AnalysisError("the disk is full", "make room")
+
+    await screen.press("escape")
+    listing = screen.app.view.listing
+    assert isinstance(listing, Table)
+    listing._pages.clear()
+    listing.ask = refuse  # type: ignore[method-assign]
+    began = time.monotonic()
+    while "the disk is full (make room)" not in screen.text:
+        assert time.monotonic() - began < 20
+        await screen.tap("end")
 
 
 @pytest.mark.parametrize("view", [Processes, Timeline, MapsAt, Findings, Why, Text])
