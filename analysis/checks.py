@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+
+import pyarrow as pa
 
 from analysis.engine import Engine
 from analysis.scripts import run
@@ -29,13 +32,22 @@ _DIFFERENCES = """
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the readings of one capture say: rows of the tables `verdicts`, `differences` and `near`."""
+    """What the readings of one capture say: rows of the tables `verdicts`, `differences` and `near`.
+
+    `table` is `verdicts`, with its types.
+    """
 
     label: str
     clock: Clock
-    verdicts: list[dict[str, Any]]
+    table: pa.Table
     differences: list[dict[str, Any]]
     near: list[dict[str, Any]]
+
+    @cached_property
+    def verdicts(self) -> list[dict[str, Any]]:
+        """A row a reading."""
+        rows: list[dict[str, Any]] = self.table.to_pylist()
+        return rows
 
     def count(self, *verdicts: str) -> int:
         """Readings with one of these verdicts."""
@@ -68,7 +80,7 @@ def compare(engine: Engine) -> Outcome:
     return Outcome(
         label,
         capture.manifest.clock,
-        engine.query("SELECT * FROM verdicts ORDER BY ts_ns, reading").dicts(),
+        engine.query("SELECT * FROM verdicts ORDER BY ts_ns, reading").table(),
         engine.query(_DIFFERENCES).dicts(),
         engine.query("SELECT * FROM near ORDER BY reading, start, ts_ns").dicts(),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-__all__ = ["Rows"]
+__all__ = ["Rows", "labelled"]
 
 
 class Rows:
@@ -33,3 +33,8 @@ class Rows:
         """All rows at once, as dicts; for small results."""
         rows: list[dict[str, Any]] = self.table().to_pylist()
         return rows
+
+
+def labelled(table: pa.Table, label: str) -> pa.Table:
+    """The table with the column `capture` before the others."""
+    return table.add_column(0, "capture", pa.array([label] * table.num_rows, pa.string()))

@@ -29,6 +29,7 @@ from analysis.dictionary import views
 from analysis.engine import Engine, Limits, inert_columns
 from analysis.errors import UsageError
 from analysis.options import By, Certainty, Class, Severity
+from analysis.rows import labelled
 from analysis.text import inert
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class Trail:
         if section is None:
             rows = [{"capture": each.label, **{name: each.facts[name] for name in COLUMNS.names[1:]}} for each in found]
             return self._answer(pa.Table.from_pylist(rows, COLUMNS))
-        parts = [_labelled(each.tables[section], each.label) for each in found]
+        parts = [labelled(each.tables[section], each.label) for each in found]
         return self._answer(pa.concat_tables(parts))
 
     def maps(self, pid: SupportsIndex, at: Time | None = None) -> duckdb.DuckDBPyRelation:
@@ -289,9 +290,7 @@ class Trail:
         parts = []
         for label, capture in self.captures.items():
             with Engine([capture], self._limits) as engine:
-                compare(engine)
-                verdicts = engine.query("FROM verdicts ORDER BY ts_ns, reading").table()
-                parts.append(_labelled(verdicts, label))
+                parts.append(labelled(compare(engine).table, label))
         return self._answer(pa.concat_tables(parts))
 
     def plot(
@@ -336,10 +335,6 @@ class Trail:
     def _inert(self, relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
         """The relation with every text in it inert, see macros.sql."""
         return relation.project(inert_columns(zip(relation.columns, map(str, relation.types), strict=True)))
-
-
-def _labelled(rows: pa.Table, label: str) -> pa.Table:
-    return rows.add_column(0, "capture", pa.array([label] * rows.num_rows, pa.string()))
 
 
 def _time(value: Time | None) -> str | None:

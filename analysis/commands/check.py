@@ -47,7 +47,7 @@ def _maps(paths: Sequence[Path], format: Format, memory: int | None) -> None:
     from analysis.commands.common import open_engine, style
     from analysis.engine import Limits
     from analysis.output import emit, json_text, print_rows
-    from analysis.rows import Rows
+    from analysis.rows import Rows, labelled
     from analysis.text import inert
 
     outcomes = []
@@ -60,8 +60,7 @@ def _maps(paths: Sequence[Path], format: Format, memory: int | None) -> None:
     if format is Format.JSON:
         emit([json_text({"captures": [outcome.plain() for outcome in outcomes]}), "\n"])
     elif format is not Format.TABLE:
-        rows = [{"capture": outcome.label, **row} for outcome in outcomes for row in outcome.verdicts]
-        print_rows(Rows.of(pa.Table.from_pylist(rows)), format, style())
+        print_rows(Rows.of(pa.concat_tables(labelled(each.table, each.label) for each in outcomes)), format, style())
     if any(outcome.count("wrong") for outcome in outcomes):
         print("\nerror: a certain answer is wrong", file=sys.stderr)
         raise typer.Exit(ExitCode.NO)

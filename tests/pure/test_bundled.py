@@ -136,8 +136,10 @@ def test_an_incident_of_enomem_leads_with_its_trigger(tmp_path: Path) -> None:
 
 
 def test_without_readings_check_has_no_answer() -> None:
-    done = subprocess.run([ANALYZE, "check", DATA / "maplimit"], check=False, capture_output=True, text=True)
+    command = [ANALYZE, "check", DATA / "maplimit", "--format", "csv"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr.splitlines()[0]) == (5, "error: no reading can judge the rebuild")
+    assert done.stdout.startswith("capture,reading,") and done.stdout.count("\n") == 1  # the columns are there
 
 
 def test_the_lossy_one_is_not_called_complete() -> None:
