@@ -45,7 +45,7 @@ def _unwritable(path: Path, error: OSError) -> UsageError:
 
 def _replaceable(path: Path, mode: int, holds: Collection[str]) -> bool:
     if not stat.S_ISDIR(mode):
-        return stat.S_ISREG(mode) or stat.S_ISLNK(mode)
+        return stat.S_ISREG(mode)  # and no link: /dev/stdout is one
     return bool(holds) and all(
         entry.name in holds and entry.is_file(follow_symlinks=False) for entry in os.scandir(path)
     )

@@ -287,9 +287,12 @@ def test_only_what_an_export_wrote_is_replaced(tmp_path: Path, hostile: Path) ->
     mine.mkdir()
     (mine / "tasks.csv").touch()
     check_output(mine, True, file_names())
-    for refused in ((mine, ()), (tmp_path, file_names()), (hostile, file_names()), (Path("/dev/null"), ())):
+    (tmp_path / "link").symlink_to(mine / "tasks.csv")
+    for path in (tmp_path, hostile, Path("/dev/null"), tmp_path / "link"):
         with pytest.raises(UsageError, match="it is not replaced"):
-            check_output(refused[0], True, refused[1])
+            check_output(path, True, file_names())
+    with pytest.raises(UsageError, match="it is no file"):
+        check_output(mine, True)
     (mine / "notes.txt").write_text("mine")
     refused = analyze("export", hostile, "--to", "csv", "--only", "tasks", "-o", mine, "--overwrite", status=2)
     assert "what no export wrote is in it" in refused.stderr
