@@ -145,8 +145,17 @@ FIXED_FLAGS = {"flags": PRIVATE | MAP_FIXED, "prot": 3}
             _call(7, 200, 300, "madvise", 0x100, 4, op=4), _call(8, 250, 350, "mmap", 0x102, 4, ret=0x102 * PAGE, **FIXED_FLAGS),
             (_vma(8, 280, 0x102, 4),), "",
         ),
+        # unless the record came after the other's return
+        (
+            _call(7, 200, 300, "munmap", 0x100, 4), _call(8, 250, 350, "mmap", 0x102, 4, ret=0x102 * PAGE, **FIXED_FLAGS),
+            (_vma(8, 320, 0x102, 4),), "munmap",
+        ),
+        (
+            _call(7, 200, 300, "mmap", 0x102, 4, ret=0x102 * PAGE, **FIXED_FLAGS), _call(8, 250, 350, "munmap", 0x100, 4),
+            (_vma(7, 240, 0x102, 4),), "mmap",
+        ),
     ],
-    ids=["protect-unmap", "unmap-protect", "protect-protect", "unmap-map", "drop-map"],
+    ids=["protect-unmap", "unmap-protect", "protect-protect", "unmap-map", "drop-map", "unmap-then-map", "map-then-unmap"],
 )  # fmt: skip
 def test_calls_whose_order_decides(
     tmp_path: Path, one: dict[str, Any], two: dict[str, Any], vmas: tuple[dict[str, Any], ...], first: str

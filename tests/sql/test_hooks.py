@@ -239,6 +239,12 @@ def test_a_truncation_without_a_call_is_seen(tmp_path: Path) -> None:
     assert (row["start"], row["end"]) == (0x1001 * PAGE, 0x1004 * PAGE)
 
 
+@pytest.mark.parametrize(("at", "first"), [(262, "munmap"), (267, "mmap"), (None, "")])
+def test_calls_that_raced_are_ordered_where_the_removal_was_seen(at: int | None, first: str, tmp_path: Path) -> None:
+    [row] = found(tmp_path, FIXED | {"hooks": [hook(at, 0x1000, 4)] if at else []}, "races")
+    assert (row["facts"]["first"], row["certainty"]) == (first, "certain" if first else "possible")
+
+
 def test_a_failed_call_that_a_probe_saw_remove_is_a_partial_failure(tmp_path: Path) -> None:
     rows = REFUSED | {"hooks": [OVERLAID, hook(205, 0x1001, 2)]}
     [row] = [row for row in found(tmp_path, rows, "partial_failure") if row["facts"]["how"] == "unmapped"]

@@ -22,6 +22,7 @@ from analysis.checks import compare
 from analysis.engine import Engine
 from tests.fidelity.__main__ import Verdict
 from tests.support.requirements import requires
+from tests.support.undecided import CASES, answers
 from tests.support.workloads import build
 from tests.vm.guest import boot
 from tests.vm.image import write
@@ -37,6 +38,8 @@ INSIDE = [
     "tests/kernel/test_doctor.py::test_hooks_agree_with_kallsyms",
     "tests/kernel/test_counts.py::test_calls_equal_the_workload_s_own_log[32]",
 ]
+UNDECIDED = {("6.12", "hole"), ("7.2", "hole")}
+"""There MAP_FIXED takes away what it replaces by itself, where no hook sees it (recorder/hooks.py)."""
 FIDELITY = "everycause-alone-64"
 JOB = """
 uname -r >/tmp/out/release
@@ -47,6 +50,11 @@ from tests.fidelity.recording import record; from tests.fidelity.workloads impor
 _, held = record(WORKLOADS["{fidelity}"], Path("/tmp/fidelity"), 23, 15)
 Path("/tmp/out/held").write_text(json.dumps(held))
 ' && cp -r /tmp/fidelity/capture /tmp/out/fidelity
+for hooks in off auto; do
+    mkdir -p /tmp/undecided/$hooks
+    {python} -m recorder.cli run --hooks $hooks -o /tmp/out/undecided-$hooks -- {undecided} /tmp/undecided/$hooks \
+        >/tmp/out/undecided-$hooks.told
+done
 mount -t securityfs securityfs /sys/kernel/security
 echo confidentiality >/sys/kernel/security/lockdown # for good
 {python} -m recorder.cli doctor --format json >/tmp/out/locked.json
@@ -60,28 +68,35 @@ def initramfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     requires(shutil.which("qemu-system-x86_64"), "QEMU is not installed: sh .ci/setup qemu")
     build("hooks")
     build("files")
+    undecided = build("undecided")
     for name in ("counts", "everycause"):  # there is no compiler in the guest
         build(name)
         build(name, 32)
     image = tmp_path_factory.mktemp("image") / "initramfs"
-    write(image, JOB.format(python=sys.executable, tests=" ".join(INSIDE), fidelity=FIDELITY))
+    write(image, JOB.format(python=sys.executable, tests=" ".join(INSIDE), fidelity=FIDELITY, undecided=undecided))
     yield image
     image.unlink()  # it is large
 
 
 @pytest.fixture(scope="module", params=CHOSEN)
-def guest(request: pytest.FixtureRequest, initramfs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def kernel(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def guest(kernel: str, initramfs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a guest with this kernel left. One boot for all that is asked of it."""
     try:
-        kernel = fetch(request.param)
+        image = fetch(kernel)
     except KernelError as error:
         requires(False, str(error))
         raise
-    output = tmp_path_factory.mktemp(request.param)
-    boot(kernel, initramfs, output, timeout_s=1500)
-    assert (output / "release").read_text().startswith(request.param + ".")
+    output = tmp_path_factory.mktemp(kernel)
+    boot(image, initramfs, output, timeout_s=1500)
+    assert (output / "release").read_text().startswith(kernel + ".")
     if keep := os.environ.get("MAPTRAIL_KEEP"):
-        kept = Path(keep) / f"linux-{request.param}"
+        kept = Path(keep) / f"linux-{kernel}"
         shutil.rmtree(kept, ignore_errors=True)
         shutil.copytree(output / "capture", kept)
     return output
@@ -102,6 +117,18 @@ def test_the_rebuilt_maps_are_the_kernel_s(guest: Path) -> None:
     assert not [row for row in outcome.differences if row["doubt"] is None]
     assert not outcome.count("wrong")
     assert not verdict.unjudged and verdict.held
+
+
+def test_what_is_possible_without_hooks_is_certain_with_them(guest: Path, kernel: str) -> None:
+    """The same program, recorded twice: it is the hooks that decide."""
+    without, having = (
+        answers(guest / f"undecided-{hooks}", (guest / f"undecided-{hooks}.told").read_text())
+        for hooks in ("off", "auto")
+    )
+    for case in CASES:
+        assert without[case]["possible"] and not without[case]["wrong"], (case, without[case])
+        decided = {"possible"} if (kernel, case) in UNDECIDED else {"certain"}
+        assert set(having[case]) == decided, (case, having[case])
 
 
 def test_a_kernel_in_lockdown_is_told(guest: Path) -> None:

@@ -188,18 +188,39 @@ open AS MATERIALIZED (
         END
     QUALIFY row_number() OVER (PARTITION BY one_id, two_id ORDER BY hi - lo DESC) = 1
 ),
--- records of what was mapped or protected are in the order in which it was done
-recorded AS MATERIALIZED (
-    SELECT capture, space, call_ns, cause_tid AS tid, min(cause_ns) AS ns
-    FROM timeline
-    WHERE cause_table = 'vmas' AND (capture, space, call_ns, cause_tid) IN (
-        SELECT (capture, space, one.ts_enter_ns, one.tid) FROM open UNION ALL SELECT (capture, space, two.ts_enter_ns, two.tid) FROM open
-    )
+parties AS MATERIALIZED (
+    SELECT capture, space, one.tid AS tid, one.ts_enter_ns AS call_ns, one.ts_exit_ns AS exit_ns, one_does IN ('take', 'move') AS takes FROM open
+    UNION
+    SELECT capture, space, two.tid, two.ts_enter_ns, two.ts_exit_ns, two_does IN ('take', 'move') FROM open
+),
+-- records of what was mapped or protected are in the order in which it was done, and so is what a probe saw taken away
+instants AS MATERIALIZED (
+    SELECT parties.capture, tid, parties.call_ns, takes, min(cause_ns) AS ns
+    FROM parties
+    JOIN timeline ON parties.capture = timeline.capture AND parties.space = timeline.space AND parties.call_ns = timeline.call_ns AND tid = cause_tid
+    WHERE NOT takes AND cause_table = 'vmas'
     GROUP BY ALL
+    UNION ALL
+    SELECT parties.capture, parties.tid, call_ns, takes, min(ts_ns)
+    FROM (FROM hooks WHERE hook = 'unmap' AND errno IS NULL) AS hooks
+    ASOF JOIN (FROM parties WHERE takes) AS parties ON parties.capture = hooks.capture AND parties.tid = hooks.tid AND ts_ns >= call_ns
+    WHERE ts_ns <= exit_ns
+    GROUP BY ALL
+),
+-- the rest was done somewhere between entry and return
+placed AS (
+    SELECT
+        open.*, coalesce(one_instant.ns, one.ts_enter_ns) AS one_from, coalesce(one_instant.ns, one.ts_exit_ns) AS one_to,
+        coalesce(two_instant.ns, two.ts_enter_ns) AS two_from, coalesce(two_instant.ns, two.ts_exit_ns) AS two_to
+    FROM open
+    LEFT JOIN instants AS one_instant ON open.capture = one_instant.capture AND one.tid = one_instant.tid AND one.ts_enter_ns = one_instant.call_ns
+        AND (one_does IN ('take', 'move')) = one_instant.takes
+    LEFT JOIN instants AS two_instant ON open.capture = two_instant.capture AND two.tid = two_instant.tid AND two.ts_enter_ns = two_instant.call_ns
+        AND (two_does IN ('take', 'move')) = two_instant.takes
 ),
 ordered AS (
     SELECT
-        open.*,
+        *,
         CASE
             WHEN list_has_any(deeds, ['take', 'move']) AND list_has_any(deeds, ['protect', 'permute']) OR (list_contains(deeds, 'take') AND list_contains(deeds, 'move')) THEN
                 -- these need their pages, and fail where they are gone
@@ -207,13 +228,11 @@ ordered AS (
                     WHEN one_does IN ('protect', 'permute') OR (one_does = 'move' AND two_does = 'take') THEN if(one.errno = 0, 'one', 'two')
                     ELSE if(two.errno = 0, 'two', 'one')
                 END
-            WHEN one.errno <> 0 OR two.errno <> 0 OR list_has_any(deeds, ['take', 'drop', 'move']) THEN NULL
-            WHEN one_record.ns < two_record.ns THEN 'one'
-            WHEN one_record.ns > two_record.ns THEN 'two'
+            WHEN one.errno <> 0 OR two.errno <> 0 THEN NULL
+            WHEN one_to < two_from THEN 'one'
+            WHEN two_to < one_from THEN 'two'
         END AS first
-    FROM open
-    LEFT JOIN recorded AS one_record ON open.capture = one_record.capture AND open.space = one_record.space AND one.ts_enter_ns = one_record.call_ns AND one.tid = one_record.tid
-    LEFT JOIN recorded AS two_record ON open.capture = two_record.capture AND open.space = two_record.space AND two.ts_enter_ns = two_record.call_ns AND two.tid = two_record.tid
+    FROM placed
 ),
 -- what the earlier of two leaves if the later one is the second
 effects(does, last) AS (
