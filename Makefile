@@ -19,12 +19,12 @@ $(READY): pyproject.toml
 demo: setup
 	@$(BIN)/python -m tests.workloads.demo
 
-# The kernel's tests share one machine, so one at a time; the others take a CPU each.
+# First what needs the machine for itself (tests/kernel/conftest.py), then the others, one on each CPU.
 test: lint
 	@sh .ci/setup compiler
 	@sh .ci/setup browser
-	@$(BIN)/python -m pytest tests/kernel
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile tests/browser tests/pure tests/sql
+	@$(BIN)/python -m pytest -m alone tests/kernel
+	@$(BIN)/python -m pytest -m 'not alone' --numprocesses auto --dist loadfile tests/browser tests/kernel tests/pure tests/sql
 
 # Real programs, rebuilt and held against the kernel's own maps: some five minutes.
 test-fidelity: setup

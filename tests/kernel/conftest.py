@@ -12,12 +12,21 @@ from tests.support.requirements import requires
 from tests.support.tracepoints import tracepoints_held
 
 HERE = Path(__file__).parent
+ALONE = {
+    "test_bench", "test_kill", "test_loss", "test_sideband", "test_trouble",  # are about rates, or fill the machine
+    "test_counts_command", "test_fidelity", "test_flight", "test_freeze", "test_host", "test_incident",  # look at every process
+    "test_neighbours", "test_refusals",  # are about who else records
+}  # fmt: skip
+"""Files whose tests need the machine for themselves; the others may run beside each other."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.kernel)
+            if item.path.stem in ALONE:
+                item.add_marker(pytest.mark.alone)
 
 
 @pytest.fixture(autouse=True)
