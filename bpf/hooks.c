@@ -144,6 +144,37 @@ int failed_unmap(struct pt_regs *ctx)
 }
 #endif
 
+#ifdef HOOK_replace_VMS
+#define NR_MMAP 9 /* arch/x86/entry/syscalls/syscall_64.tbl */
+
+static __always_inline int maps_memory(struct thread *t)
+{
+	u32 nr = t->active - 1;
+
+	return t->active && (nr == NR_MMAP || nr == (NR_I386 | NR32_mmap) || nr == (NR_I386 | NR32_old_mmap));
+}
+
+/* Every removal ends here: those of other calls are told by the hook unmap. */
+int hook_replace(struct pt_regs *ctx)
+{
+	void *vms = (void *)argument(ctx, HOOK_replace_VMS);
+	u64 start = read_u64(vms, OFF_VMS_START), end = read_u64(vms, OFF_VMS_END);
+	u32 tid = bpf_get_current_pid_tgid();
+	struct thread *t = threads.lookup(&tid);
+	struct hooks_record *e;
+
+	if (start == end || !t || !maps_memory(t))
+		return 0;
+	e = begin_hook(ctx, HOOK_replace);
+	if (!e)
+		return 0;
+	e->addr = start;
+	e->size = end - start;
+	hooks.ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+#endif
+
 #ifdef HOOK_truncate_DENTRY
 int hook_truncate(struct pt_regs *ctx)
 {

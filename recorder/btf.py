@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import cache
 from types import TracebackType
 
-__all__ = ["MAPPINGS", "OFFSETS", "VMLINUX", "Btf", "BtfError", "cflags"]
+__all__ = ["MAPPINGS", "OFFSETS", "REMOVALS", "VMLINUX", "Btf", "BtfError", "cflags"]
 
 VMLINUX = "/sys/kernel/btf/vmlinux"
 
@@ -58,6 +58,12 @@ MAPPINGS: dict[str, tuple[str, str]] = {
     "OFF_VMA_FILE": ("vm_area_struct", "vm_file"),
 }
 """The same, where VMAs are kept in a maple tree (d4af56c5c7c6, Linux 6.1); the programs do without them elsewhere."""
+
+REMOVALS: dict[str, tuple[str, str]] = {
+    "OFF_VMS_START": ("vma_munmap_struct", "start"),
+    "OFF_VMS_END": ("vma_munmap_struct", "end"),
+}
+"""The same, where a removal is described by a struct (dba14840905f, Linux 6.12)."""
 
 # BTF_KIND_* of include/uapi/linux/btf.h
 _STRUCT, _UNION, _FUNC = 4, 5, 12
@@ -228,6 +234,7 @@ _OTHER_KERNEL = "this kernel differs from those known to work; please report its
 def cflags(btf: Btf) -> list[str]:
     """The offsets as arguments of the BPF compiler: -DOFF_TASK_MM=1234 and so on."""
     found = {macro: btf.offset(*where) for macro, where in OFFSETS.items()}
-    with suppress(BtfError):
-        found |= {macro: btf.offset(*where) for macro, where in MAPPINGS.items()}
+    for some in (MAPPINGS, REMOVALS):
+        with suppress(BtfError):
+            found |= {macro: btf.offset(*where) for macro, where in some.items()}
     return [f"-D{macro}={offset}" for macro, offset in found.items()]

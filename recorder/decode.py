@@ -338,7 +338,7 @@ def decode_faults(records: Columns) -> pa.Table:
 _HOOKS = [hook.name for hook in HOOKS]
 _HOOK_OF_FUNCTION = np.array([_HOOKS.index(hook.name) for hook in HOOKS for _ in hook.functions], np.int32)
 _HOOK_COLUMNS = {
-    "addr": ("mmap", "unmap"), "size": ("mmap", "unmap"),
+    "addr": ("mmap", "unmap", "replace"), "size": ("mmap", "unmap", "replace"),
     "prot": ("mmap",), "flags": ("mmap", "allocate", "invalidate"), "pgoff": ("mmap",),
     "offset_bytes": ("allocate", "invalidate"), "length_bytes": ("allocate", "invalidate"),
     "new_size_bytes": ("truncate",),

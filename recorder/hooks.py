@@ -59,7 +59,7 @@ HOOKS: tuple[Hook, ...] = (
     Hook(
         "unmap", "the true range and order of every removal, under the mmap lock",
         (
-            # from 6.12 on MAP_FIXED removes by itself (f8d112a4e657), which the record of its VMA tells
+            # from 6.12 on MAP_FIXED removes by itself (f8d112a4e657): see replace
             Function("do_vmi_align_munmap", "hook_unmap", _UNMAP, "6.3 on (183654ce26a5)", "failed_unmap"),
             Function(
                 "do_mas_align_munmap", "hook_unmap", _UNMAP, "6.1 and 6.2: the maple tree (11f9a21ab655)",
@@ -69,6 +69,13 @@ HOOKS: tuple[Hook, ...] = (
                 "__do_munmap", "hook_unmap_len", (("MM", "mm"), ("START", "start"), ("LEN", "len")),
                 "4.20 to 6.0 (dd2283f2605e)", "failed_unmap",
             ),
+        ),
+    ),
+    Hook(
+        "replace", "what mmap(MAP_FIXED) took away where the hook unmap is not told, above all that of a refused one",
+        (
+            # where every removal ends, so the program leaves out what is no mmap's
+            Function("vms_complete_munmap_vmas", "hook_replace", (("VMS", "vms"),), "6.12 on (f8d112a4e657)"),
         ),
     ),
     Hook(

@@ -38,7 +38,7 @@ _COUNTER = np.dtype(
     [(name, "<u8") for name in ("attempted", "lost", "first_lost_ns", "last_lost_ns", "acknowledged")]
     + [("unused", "<u8", (3,))]
 )
-_FAMILIES = ("calls.c", "files.c", "tasks.c", "faults.c", "hooks.c", "i386.c")
+_FAMILIES = ("calls.c", "files.c", "tasks.c", "faults.c", "i386.c", "hooks.c")
 _RAW = {
     "task_newtask": "on_task_newtask",
     "sched_process_exec": "on_sched_process_exec",

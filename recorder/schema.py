@@ -326,18 +326,18 @@ TABLES: dict[str, Table] = {
             "hooks",
             "a hit of a probe on a kernel function (recorder/hooks.py): what the kernel really used, whoever asked. A row is made as the function "
             "is entered; one that then fails makes a second row, of its error, but mmap, whose call says so itself. mm, addr and size name the range "
-            "of mmap and unmap, dev, inode and generation the file, offset_bytes and length_bytes a range of it",
+            "of mmap, unmap and replace, dev, inode and generation the file, offset_bytes and length_bytes a range of it",
             "ts_ns",
             (
-                _ts(what="time of the hit; of mmap and unmap at entry, under the mmap write lock: so in true order within one mm"),
+                _ts(what="time of the hit; of mmap, unmap and replace at entry, under the mmap write lock: so in true order within one mm"),
                 *_who(), _COMM, _CPU, _CGROUP,
                 Column("mm", U64, "", "address space (see syscalls.mm); of unmap the one that loses the range, else the caller's"),
-                Column("hook", TEXT, "", "mmap, unmap, truncate, allocate or invalidate"),
+                Column("hook", TEXT, "", "mmap, unmap, replace, truncate, allocate or invalidate"),
                 Column("function", TEXT, "", "kernel function that was hit"),
                 Column("errno", I32, "", "null: at entry, nothing has been done yet; else the error of the function as it returns: the last row at entry of the same tid and function failed", optional=True),
                 Column("stack_id", I32, "", "user stack (see syscalls.stack_id)", optional=True),
-                Column("addr", U64, "address", "mmap: address asked for, where the kernel puts it only if MAP_FIXED, 0 for any; unmap: first byte removed", optional=True, encoding="split"),
-                Column("size", U64, "bytes", "mmap: length, not yet rounded up to pages; unmap: length removed, holes included", optional=True),
+                Column("addr", U64, "address", "mmap: address asked for, where the kernel puts it only if MAP_FIXED, 0 for any; unmap, replace: first byte removed", optional=True, encoding="split"),
+                Column("size", U64, "bytes", "mmap: length, not yet rounded up to pages; unmap, replace: length removed, holes included", optional=True),
                 Column("prot", U64, "PROT_* bits", "mmap: protection the kernel used; READ_IMPLIES_EXEC is not in it yet", optional=True),
                 Column("flags", U64, "bits", "mmap: MAP_* flags the kernel used; allocate: FALLOC_FL_* mode; invalidate: 1 if private copies go too, as when a file shrinks", optional=True),
                 Column("pgoff", U64, "pages", "mmap: offset in the file the kernel used", optional=True),

@@ -201,6 +201,7 @@ def test_hooks() -> None:
         ("mmap", "do_mmap", {"inode": 0}, ("addr", "size", "prot", "flags", "pgoff")),
         ("unmap", "do_vmi_align_munmap", {"inode": 0}, ("addr", "size")),
         ("unmap", "__do_munmap", {"inode": 0, "ret": -12}, ()),
+        ("replace", "vms_complete_munmap_vmas", {"inode": 0}, ("addr", "size")),
         ("truncate", "do_truncate", {}, ("new_size_bytes", *file)),
         ("allocate", "vfs_fallocate", {}, ("flags", "offset_bytes", "length_bytes", *file)),
         ("invalidate", "unmap_mapping_range", {}, ("flags", "offset_bytes", "length_bytes", *file)),

@@ -49,6 +49,7 @@ class Prototypes(dict[str, list[str]]):
         ("truncate", {"do_truncate": TRUNCATE_5_10}, "do_truncate", {"DENTRY": 0, "LENGTH": 1}),
         ("truncate", {"do_truncate": TRUNCATE_6_1}, "do_truncate", {"DENTRY": 1, "LENGTH": 2}),
         ("unmap", {"do_mas_align_munmap": ALIGN_6_1}, "do_mas_align_munmap", {"MM": 2, "START": 3, "END": 4}),
+        ("replace", {"vms_complete_munmap_vmas": ["vms", "mas_detach"]}, "vms_complete_munmap_vmas", {"VMS": 0}),
         ("unmap", {"__do_munmap": MUNMAP_5_10}, "__do_munmap", {"MM": 0, "START": 1, "LEN": 2}),
     ],
 )

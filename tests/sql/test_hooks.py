@@ -19,9 +19,10 @@ Rows = dict[str, list[Row]]
 START = [task(10, "exec"), task(30, "exec", "bpf", mm=1), task(35, "fork", tid=71, parent_pid=7, parent_tid=7)]
 
 
-def hook(at: int, page: int, pages: int, tid: int = 7, errno: int | None = None) -> Row:
+def hook(at: int, page: int, pages: int, tid: int = 7, errno: int | None = None, name: str = "unmap") -> Row:
+    function = {"unmap": "do_vmi_align_munmap", "replace": "vms_complete_munmap_vmas"}[name]
     return {
-        "ts_ns": START_NS + at, "pid": 7, "tid": tid, "mm": 1, "hook": "unmap", "function": "do_vmi_align_munmap",
+        "ts_ns": START_NS + at, "pid": 7, "tid": tid, "mm": 1, "hook": name, "function": function,
         "addr": page * PAGE, "size": pages * PAGE, "errno": errno,
     }  # fmt: skip
 
@@ -103,11 +104,26 @@ def at_first(engine: Engine) -> list[Any]:
         ([OVERLAID], [(0x1000, 0x1004)], []),
         # the removal itself was refused
         ([OVERLAID, hook(205, 0x1001, 2), hook(206, 0x1001, 2, errno=12)], [(0x1000, 0x1004)], []),
+        # Linux 6.12: what is replaced is told once the new mapping is there, and nothing of what another call removed
+        (
+            [hook(176, 0x2001, 1, name="replace"), hook(205, 0x1001, 2, name="replace")],
+            [(0x1000, 0x1001), (0x1003, 0x1004)],
+            [],
+        ),
+        ([hook(50, 0x9000, 1), hook(176, 0x2001, 1, name="replace")], [(0x1000, 0x1004)], []),
         # nothing shows that this kernel's mmap removes by that function
         ([hook(50, 0x9000, 1)], None, [MAYBE]),
         ([], None, [MAYBE]),
     ],
-    ids=["a hole", "nothing removed", "removal refused", "another way", "no probe"],
+    ids=[
+        "a hole",
+        "nothing removed",
+        "removal refused",
+        "a hole, 6.12",
+        "nothing removed, 6.12",
+        "another way",
+        "no probe",
+    ],
 )
 def test_a_failed_fixed_mapping_left_a_hole_or_not(
     hooks: list[Row], left: list[Any] | None, doubtful: list[Any], tmp_path: Path

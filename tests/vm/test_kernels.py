@@ -38,8 +38,6 @@ INSIDE = [
     "tests/kernel/test_doctor.py::test_hooks_agree_with_kallsyms",
     "tests/kernel/test_counts.py::test_calls_equal_the_workload_s_own_log[32]",
 ]
-UNDECIDED = {("6.12", "hole"), ("7.2", "hole")}
-"""There MAP_FIXED takes away what it replaces by itself, where no hook sees it (recorder/hooks.py)."""
 FIDELITY = "everycause-alone-64"
 JOB = """
 uname -r >/tmp/out/release
@@ -116,14 +114,13 @@ def test_the_rebuilt_maps_are_the_kernel_s(guest: Path) -> None:
     assert not verdict.unjudged and verdict.held
 
 
-def test_what_is_possible_without_hooks_is_certain_with_them(guest: Path, kernel: str) -> None:
+def test_what_is_possible_without_hooks_is_certain_with_them(guest: Path) -> None:
     """The same program, recorded without and with them: it is the hooks that decide."""
     unhooked = answers(guest / "unhooked", (guest / "unhooked.told").read_text())
     hooked = answers(guest / "capture", (guest / "undecided.told").read_text())
     for case in CASES:
         assert unhooked[case]["possible"] and not unhooked[case]["wrong"], (case, unhooked[case])
-        decided = {"possible"} if (kernel, case) in UNDECIDED else {"certain"}
-        assert set(hooked[case]) == decided, (case, hooked[case])
+        assert set(hooked[case]) == {"certain"}, (case, hooked[case])
 
 
 def test_a_kernel_in_lockdown_is_told(guest: Path) -> None:

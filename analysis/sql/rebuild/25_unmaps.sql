@@ -1,6 +1,6 @@
--- Which removals did the kernel make, where a probe is on the function that makes them?
--- Empty without that probe (recorder/hooks.py). The time is taken under the mmap lock, so it is the true order. Until Linux
--- 6.11 an mmap(MAP_FIXED) removes by that function too, later ones do it by themselves (mm/vma.c).
+-- Which removals did the kernel make, where probes are on the functions that make them?
+-- Empty without those probes (recorder/hooks.py). The time is taken under the mmap lock, so it is the true order. What an
+-- mmap(MAP_FIXED) replaced is told by the hook unmap until Linux 6.11, and by replace from 6.12 on: then after its record.
 CREATE TABLE unmaps (
     -- number of the address space
     space,
@@ -25,9 +25,9 @@ hits AS (
     FROM (
         -- a removal that failed has a second row
         SELECT
-            pid, tid, ts_ns::BIGINT AS ts_ns, addr, size, errno IS NULL AND lead(errno) OVER (PARTITION BY tid ORDER BY ts_ns, errno NULLS FIRST) IS NULL AS done
+            pid, tid, ts_ns::BIGINT AS ts_ns, addr, size, errno IS NULL AND lead(errno) OVER (PARTITION BY tid, hook ORDER BY ts_ns, errno NULLS FIRST) IS NULL AS done
         FROM hooks
-        WHERE hook = 'unmap'
+        WHERE hook IN ('unmap', 'replace')
     ) AS told
     JOIN users ON told.pid = users.pid AND ts_ns >= from_ns AND ts_ns < next_ns
     WHERE done

@@ -19,7 +19,7 @@ WITH
 told AS (
     SELECT
         (SELECT count(*) > 0 FROM unmaps WHERE call = 'mmap' AND errno = 0) AS mmap,
-        (SELECT count(*) > 0 FROM unmaps) AS mremap
+        (SELECT count(*) > 0 FROM hooks WHERE hook = 'unmap') AS mremap
 ),
 blind AS (
     SELECT from_ns::BIGINT AS from_ns, to_ns::BIGINT AS to_ns FROM losses WHERE source = 'hooks'
