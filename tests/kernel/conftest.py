@@ -13,9 +13,9 @@ from tests.support.tracepoints import tracepoints_held
 
 HERE = Path(__file__).parent
 ALONE = {
-    "test_bench", "test_kill", "test_loss", "test_sideband", "test_trouble",  # are about rates, or fill the machine
-    "test_counts_command", "test_fidelity", "test_flight", "test_freeze", "test_host", "test_incident",  # look at all
-    "test_neighbours", "test_refusals",  # are about who else records
+    "test_kill", "test_loss", "test_sideband", "test_trouble",  # are about rates, or fill the machine
+    "test_fidelity", "test_flight", "test_host", "test_incident",  # look at every process
+    "test_neighbours",  # is about who else records
 }  # fmt: skip
 """Files whose tests need the machine for themselves; the others may run beside each other."""
 
