@@ -74,24 +74,18 @@ def initramfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module", params=CHOSEN)
-def kernel(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
-
-
-@pytest.fixture(scope="module")
-def guest(kernel: str, initramfs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def guest(request: pytest.FixtureRequest, initramfs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a guest with this kernel left. One boot for all that is asked of it."""
     try:
-        image = fetch(kernel)
+        kernel = fetch(request.param)
     except KernelError as error:
         requires(False, str(error))
         raise
-    output = tmp_path_factory.mktemp(kernel)
-    boot(image, initramfs, output, timeout_s=1500)
-    assert (output / "release").read_text().startswith(kernel + ".")
+    output = tmp_path_factory.mktemp(request.param)
+    boot(kernel, initramfs, output, timeout_s=1500)
+    assert (output / "release").read_text().startswith(request.param + ".")
     if keep := os.environ.get("MAPTRAIL_KEEP"):
-        kept = Path(keep) / f"linux-{kernel}"
+        kept = Path(keep) / f"linux-{request.param}"
         shutil.rmtree(kept, ignore_errors=True)
         shutil.copytree(output / "capture", kept)
     return output
