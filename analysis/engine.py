@@ -524,7 +524,12 @@ def _explained(error: BaseException) -> BaseException:
             return AnalysisError("the query took longer than --timeout")
         return KeyboardInterrupt()
     if isinstance(error, duckdb.OutOfMemoryException):
-        return AnalysisError(f"the query needs more memory: {_first_lines(error)}", "give it more with --memory")
+        # the rest is about settings that are locked
+        first, *others = str(error).strip().splitlines()
+        if any("max_temp_directory_size" in line for line in others):
+            hint = "give it more with --memory, or a directory with more room: TMPDIR=DIRECTORY"
+            return AnalysisError(f"what does not fit into memory does not fit on the disk either: {first}", hint)
+        return AnalysisError(f"the query needs more memory: {first}", "give it more with --memory")
     if isinstance(error, duckdb.IOException):
         return AnalysisError(
             f"a batch went away while it was read: {_first_lines(error)}",

@@ -233,6 +233,19 @@ def test_a_query_over_its_memory_ends_and_says_so(capture: Path) -> None:
     assert error.value.hint == "give it more with --memory"
 
 
+def test_a_query_over_its_memory_and_its_disk_says_so(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analysis.engine._SPILL_MOST", 1 << 20)
+    with (
+        Engine(open_captures([capture]), Limits(memory_bytes=64 << 20)) as engine,
+        pytest.raises(AnalysisError, match="does not fit on the disk either") as error,
+    ):
+        _run(
+            engine,
+            "SELECT count(*) FROM (SELECT random() AS a, random() AS b FROM range(10000000) ORDER BY a) WHERE b > 0",
+        )
+    assert "TMPDIR" in error.value.hint
+
+
 def test_rows_left_unread_end_the_query_and_leave_nothing_behind(
     capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
