@@ -24,7 +24,7 @@ test: lint
 	@sh .ci/setup compiler
 	@sh .ci/setup browser
 	@$(BIN)/python -m pytest -m alone tests/kernel
-	@$(BIN)/python -m pytest -m 'not alone' --numprocesses auto --dist loadfile tests/browser tests/kernel tests/pure tests/sql
+	@$(BIN)/python -m pytest -m 'not alone and not bench' --numprocesses auto --dist loadfile tests/browser tests/kernel tests/pure tests/sql
 
 # Real programs, rebuilt and held against the kernel's own maps: some five minutes.
 test-fidelity: setup
@@ -55,6 +55,7 @@ docs: setup
 bench: setup
 	@sh .ci/setup compiler
 	@sh .ci/setup bench
+	@$(BIN)/python -m pytest -m bench tests/kernel
 	@$(BIN)/python -m tests.bench
 	@$(BIN)/python -m tests.bench.rebuild
 

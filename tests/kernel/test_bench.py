@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.bench
+
 
 def test_the_benchmark_measures_every_tracer_that_is_installed(tmp_path: Path) -> None:
     told = tmp_path / "figures.json"

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.captures import edit_manifest
+from tests.support.commands import analyze_rows
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 CAPTURES = sorted(path.parent for path in DATA.glob("*/manifest.json"))
@@ -21,9 +22,7 @@ ANALYZE = Path(sys.executable).with_name("analyze")
 
 
 def ask(capture: str, query: str) -> list[dict[str, Any]]:
-    command = [ANALYZE, "sql", DATA / capture, "-q", query, "--format", "json"]
-    answer: list[dict[str, Any]] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    return answer
+    return analyze_rows("sql", DATA / capture, "-q", query)
 
 
 def test_each_is_described() -> None:
