@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -36,6 +36,8 @@ from recorder.schema import BYTES, TABLES, Column, Table
 __all__ = ["Engine", "Limits", "comments", "inert_columns", "memory_available"]
 
 _BATCH_ROWS = 8192
+_BY_TEXT = {"query", "query_table"}
+"""Functions of DuckDB that are given names as text, which can be made up of anything."""
 _OWN_SHARE = 8  # of the memory, the interpreter and what DuckDB does not count may take one part in so many
 _SPILL_SHARE = 2  # of the free disk space, temporary files may take one part in so many
 _SPILL_MOST = 32 << 30
@@ -93,7 +95,7 @@ class Engine:
     directories have the same name. `writable` are files that statements of ours may write.
     `symbols` is a folder in which analysis.stacks looks for names of functions.
     With `whole` every view is there from the start, with its descriptions; without, a view is made when a statement
-    first names it, which saves 0.7 s. The views over the timeline are empty until a query names one of them, or
+    first names it, which saves up to 3 s. The views over the timeline are empty until a query names one of them, or
     `need_timeline` is called.
     """
 
@@ -182,12 +184,24 @@ class Engine:
     def _create_views(self) -> None:
         self._run(resources.files("analysis").joinpath("sql", "macros.sql").read_text())
         if self._whole:
-            for view in views().values():
+            self.complete()
+
+    def complete(self) -> None:
+        """Make every view, with its descriptions: for who looks at what there is."""
+        self._whole = True
+        for view in views().values():
+            if view.name in self._defined:
+                self._run("; ".join(comments(view)))
+            else:
                 self._create(view)
 
     def _define(self, sql: str) -> None:
-        """Make the views that a statement names and that are not there yet, what they are made of first."""
-        missing = _with_sources(_named(sql)) - self._defined
+        """Make the views that a statement names and that are not there yet."""
+        self._make(_named(sql))
+
+    def _make(self, names: Set[str]) -> None:
+        """Make views that are not there yet, what they are made of first."""
+        missing = _with_sources(names) - self._defined
         if missing & _over_timeline():
             self.need_timeline()
         for view in views().values():
@@ -265,11 +279,23 @@ class Engine:
         """
         self._end_stream()  # a connection runs one query at a time
         text = sql if isinstance(sql, str) else sql.query
-        if not _over_timeline().isdisjoint(re.findall(r"\w+", text.lower())):
+        words = set(re.findall(r"\w+", text.lower()))
+        if words & _BY_TEXT or not _over_timeline().isdisjoint(words):
             self.need_timeline()
-        self._define(text)
+        if isinstance(sql, str):
+            self._define(text)
+        else:  # what is text or a comment, in what somebody else wrote, is not for us to say
+            self._make(views().keys() & words)
         self._stream_open = batches = self._stream(sql, what)
-        return Rows(next(batches), batches)
+        try:
+            return Rows(next(batches), batches)
+        except UsageError:
+            if isinstance(sql, str) or self._whole:
+                raise
+            # a view can be named in other ways; if not, what DuckDB suggests is then among all there are
+            self.complete()
+            self._stream_open = batches = self._stream(sql, what)
+            return Rows(next(batches), batches)
 
     def relation(self, sql: str | duckdb.Statement) -> duckdb.DuckDBPyRelation:
         """A query that runs when its rows are asked for; until the engine is closed. Raises AnalysisError."""
@@ -463,8 +489,8 @@ def _sources() -> dict[str, set[str]]:
     return found
 
 
-def _with_sources(names: set[str]) -> set[str]:
-    names = set(names)
+def _with_sources(of: Set[str]) -> set[str]:
+    names = set(of)
     for name, sources in reversed(_sources().items()):
         if name in names:
             names |= sources

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from analysis.engine import Engine
 
 __all__ = ["sql"]
+
+_LOOKS_AROUND = re.compile(
+    r"\b(show|describe|summarize|pragma\w*|duckdb_\w+|information_schema|pg_\w+|sqlite_\w+)\b", re.I
+)
+"""Words of queries that ask what tables and views there are."""
 
 
 def sql(
@@ -45,7 +51,8 @@ def sql(
         raise UsageError("both --query and --file given")
     if query is None and (file is not None or not sys.stdin.isatty()):
         query = _read(file)
-    with open_engine(captures, Limits(memory, threads, timeout), whole=True) as engine:
+    whole = query is None or _LOOKS_AROUND.search(query) is not None
+    with open_engine(captures, Limits(memory, threads, timeout), whole=whole) as engine:
         if query is None:
             from analysis.prompt import prompt
 

@@ -158,6 +158,16 @@ def test_sql_from_an_option_a_file_and_standard_input(tmp_path: Path, capture: P
     )
 
 
+def test_sql_names_views_in_any_way_and_is_told_of_those_there_are(tmp_path: Path, capture: Path) -> None:
+    for query in ('FROM "Mmap"', "FROM query_table('mmap')", "FROM query('FROM mm' || 'ap')", "/* it's */ FROM mmap"):
+        done = _run(tmp_path, "sql", capture, "-q", f"SELECT count(*) AS n FROM ({query})", "--format", "csv")
+        assert done.stdout.split() == ["n", "23"], query
+    wrong = _run(tmp_path, "sql", capture, "-q", "FROM mapped_file")
+    assert wrong.returncode == 2 and 'Did you mean "mapped_files"?' in wrong.stderr
+    comment = "SELECT comment IS NOT NULL AS told FROM duckdb_views() WHERE view_name = 'vmas'"
+    assert _run(tmp_path, "sql", capture, "-q", comment, "--format", "csv").stdout.split() == ["told", "true"]
+
+
 def test_sql_of_several_statements_prints_each_table(tmp_path: Path, capture: Path) -> None:
     done = _run(tmp_path, "sql", capture, "-q", "CREATE TEMP TABLE t AS SELECT 1 AS a; FROM t; SELECT 2 AS b")
     assert [line.split() for line in done.stdout.splitlines()] == [["a"], ["1"], [], ["b"], ["2"]]
