@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import select
 import shutil
 import signal
@@ -594,7 +593,6 @@ class Recording:
                 self._batch.losses.append(Loss(name, -1, self._started_ns, now, missing, "unaccounted for"))
 
     def _facts(self) -> dict[str, Any]:
-        usage = resource.getrusage(resource.RUSAGE_SELF)
         totals = self._writer.totals
         counters = self._probes.counters
         tables = {}
@@ -626,7 +624,7 @@ class Recording:
                 "compaction_cpu_s": round(self._cpu_s() - self._cpu_recording_s - self._naming_cpu_s, 3)
                 if self._cpu_recording_s
                 else 0.0,
-                "max_rss_bytes": usage.ru_maxrss * 1024,
+                "max_rss_bytes": _peak_bytes(),
                 "wall_s": round((time.monotonic_ns() - self._started_ns) / 1e9, 3),
             },
         }
@@ -659,6 +657,12 @@ def _pidfds(pid: int) -> list[int]:
         return [os.pidfd_open(pid)]
     except ProcessLookupError:
         return []
+
+
+def _peak_bytes() -> int:
+    """The most memory of this process. Not ru_maxrss, which begins with that of who started it (fs/exec.c)."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) << 10
 
 
 def _clocks() -> tuple[int, int]:

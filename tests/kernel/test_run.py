@@ -247,3 +247,11 @@ def test_nothing_is_left_of_the_recorder(tmp_path: Path) -> None:
     while str(path).encode() in (listed := subprocess.run(["ps", "-eo", "args"], capture_output=True).stdout):
         assert time.monotonic() < ends, listed.decode()
         time.sleep(0.2)
+
+
+def test_the_memory_that_is_told_is_the_recorder_s_own(tmp_path: Path) -> None:
+    """And not that of whoever started it, from which the kernel counts ru_maxrss."""
+    started = "import os, sys; held = b'x' * (3 << 29); os.execv(sys.argv[1], sys.argv[1:])"
+    command = [sys.executable, "-c", started, *RECORD, "run", "-o", tmp_path / "capture", "--", "true"]
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert Capture(tmp_path / "capture").manifest["recorder"]["max_rss_bytes"] < 1 << 30
