@@ -72,7 +72,7 @@ HOOKS: tuple[Hook, ...] = (
         ),
     ),
     Hook(
-        "replace", "what mmap(MAP_FIXED) took away where the hook unmap is not told, above all that of a refused one",
+        "replace", "what mmap(MAP_FIXED) took away where that is no call of unmap's functions; a refused one's too",
         (
             # where every removal ends, so the program leaves out what is no mmap's
             Function("vms_complete_munmap_vmas", "hook_replace", (("VMS", "vms"),), "6.12 on (f8d112a4e657)"),
