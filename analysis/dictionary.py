@@ -16,7 +16,8 @@ from typing import Literal
 
 import pyarrow as pa
 
-from recorder.schema import BYTES, SYSCALLS, TABLES, Column, Syscall, Table
+from recorder.schema import BYTES, TABLES, Column, Table
+from recorder.syscalls import SYSCALLS, Syscall
 
 __all__ = ["View", "ViewColumn", "duckdb_type", "quote", "text_literal", "units", "views"]
 

@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from recorder.hooks import FUNCTIONS, HOOKS
 from recorder.ring import Columns
-from recorder.schema import NR_I386, SYSCALLS, TABLES, WIRE, Syscall, arrow_schema
+from recorder.schema import NR_I386, TABLES, WIRE, arrow_schema
+from recorder.syscalls import SYSCALLS, Syscall
 
 __all__ = ["DECODERS", "RECORDS", "decode_calls", "decode_faults", "decode_files", "decode_hooks", "decode_tasks"]
 

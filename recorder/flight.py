@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from recorder.ring import Columns
-from recorder.schema import NR_I386, SYSCALLS
+from recorder.schema import NR_I386
+from recorder.syscalls import SYSCALLS
 
 __all__ = [
     "LEAST_DISK_BYTES",

@@ -10,7 +10,6 @@ import ctypes
 import errno
 import gzip
 import importlib.metadata
-import importlib.util
 import os
 import re
 import resource
@@ -27,6 +26,7 @@ from typing import Literal, NamedTuple
 from recorder import bccpath
 from recorder.btf import VMLINUX, Btf, BtfError, cflags
 from recorder.hooks import HOOKS, Chosen, choose
+from recorder.syscalls import SYSCALLS
 
 __all__ = ["TRACEFS", "Probe", "Problems", "TracefsError", "chosen_hooks", "make_plan", "private_tracefs", "problems"]
 
@@ -271,10 +271,6 @@ def _tracepoints(seen: _Seen) -> Iterator[Probe]:
 
 
 def _calls(seen: _Seen) -> Iterator[Probe]:
-    if importlib.util.find_spec("pyarrow") is None:  # the schema needs it
-        return
-    from recorder.schema import SYSCALLS
-
     for call in (call for call in SYSCALLS if call.number >= 0):
         fact, source = f"call {call.name}", f"syscalls:sys_enter_{call.name}"
         if {f"sys_enter_{call.name}", f"sys_exit_{call.name}"} <= seen.syscalls:

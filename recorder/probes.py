@@ -25,7 +25,7 @@ from recorder.bpfdir import bpf_dir
 from recorder.decode import RECORDS
 from recorder.hooks import FUNCTIONS, Chosen, Function
 from recorder.ring import BpfRing, map_counters
-from recorder.schema import SYSCALLS, Syscall
+from recorder.syscalls import SYSCALLS, Syscall
 
 __all__ = ["SOURCES", "Attached", "ProbeError", "Probes", "RingSizes", "Sources"]
 

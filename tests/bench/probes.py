@@ -16,7 +16,7 @@ from recorder.decode import RECORDS
 from recorder.perfring import PerfRings
 from recorder.plan import private_tracefs
 from recorder.ring import Columns
-from recorder.schema import SYSCALLS
+from recorder.syscalls import SYSCALLS
 
 __all__ = ["MODES"]
 

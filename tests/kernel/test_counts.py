@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from recorder.schema import SYSCALLS
+from recorder.syscalls import SYSCALLS
 from tests.support.recordings import Capture, record_run
 from tests.support.workloads import Call, CallLog, build, read_call_log
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from recorder.hooks import HOOKS
-from recorder.schema import SYSCALLS
+from recorder.syscalls import SYSCALLS
 from tests.support.terminal import on_terminal
 
 DOCTOR = (Path(sys.executable).with_name("record"), "doctor")

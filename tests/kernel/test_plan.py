@@ -18,7 +18,7 @@ import pytest
 
 from recorder.hooks import HOOKS
 from recorder.plan import make_plan, problems
-from recorder.schema import SYSCALLS
+from recorder.syscalls import SYSCALLS
 
 UNMOUNT = "umount -l /sys/kernel/tracing 2>/dev/null || true"
 REPOSITORY = Path(__file__).parents[2]

@@ -15,7 +15,8 @@ from analysis.capture import open_captures
 from analysis.dictionary import units, views
 from analysis.engine import Engine, Limits, memory_available
 from analysis.errors import AnalysisError, UsageError
-from recorder.schema import SYSCALLS, TABLES
+from recorder.schema import TABLES
+from recorder.syscalls import SYSCALLS
 from tests.support.captures import START_NS, build_capture, edit_manifest
 
 _HOSTILE = b"\x1b[31m\n\xff"

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from recorder.decode import RECORDS, decode_calls, decode_faults, decode_files, decode_hooks, decode_tasks
 from recorder.hooks import FUNCTIONS
 from recorder.ring import Columns
-from recorder.schema import NR_I386, PATH_BYTES, SYSCALLS, TABLES, Syscall, arrow_schema
+from recorder.schema import NR_I386, PATH_BYTES, TABLES, arrow_schema
+from recorder.syscalls import SYSCALLS, Syscall
 
 U64 = st.one_of(st.integers(0, 8), st.integers(0, 2**64 - 1))
 NO_STACK = -38

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from recorder.bpfdir import bpf_dir
-from recorder.schema import SYSCALLS, TABLES, WIRE, arrow_schema, c_header
+from recorder.schema import TABLES, WIRE, arrow_schema, c_header
+from recorder.syscalls import SYSCALLS
 
 
 def test_the_c_header_is_the_schema_s() -> None:

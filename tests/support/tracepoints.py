@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from recorder.plan import private_tracefs
-from recorder.schema import SYSCALLS
+from recorder.syscalls import SYSCALLS
 
 __all__ = ["tracepoints_held"]
 
