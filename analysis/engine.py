@@ -93,7 +93,8 @@ class Engine:
 
     `labels` names each capture in the `capture` column: its directory's name, or its path where two
     directories have the same name. `writable` are files that statements of ours may write.
-    `symbols` is a folder in which analysis.stacks looks for names of functions.
+    `symbols` is a folder in which analysis.stacks looks for names of functions. `memory_bytes` is DuckDB's part of the
+    memory.
     With `whole` every view is there from the start, with its descriptions; without, a view is made when a statement
     first names it, which saves up to 3 s. The views over the timeline are empty until a query names one of them, or
     `need_timeline` is called.
@@ -145,10 +146,11 @@ class Engine:
         memory = limits.memory_bytes or memory_available() // 2
         # DuckDB does not count all it takes: 375 MiB beyond a bound of 2 GiB, measured on 50 million events
         memory = max(min(memory - _OUR_BYTES, memory * 3 // 4), memory // 2)
+        self.memory_bytes = memory - memory // _OWN_SHARE
         spill = min(shutil.disk_usage(self._spill).free // _SPILL_SHARE, _SPILL_MOST)
         return {
             "threads": limits.threads or len(os.sched_getaffinity(0)),
-            "memory_limit": f"{memory - memory // _OWN_SHARE} bytes",
+            "memory_limit": f"{self.memory_bytes} bytes",
             "temp_directory": self._spill,
             "max_temp_directory_size": f"{spill} bytes",
             "autoinstall_known_extensions": False,

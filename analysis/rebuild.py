@@ -47,10 +47,10 @@ class Rebuild:
     """The rebuild of one capture, in the memory of one engine. Afterwards its tables hold the answers:
     `rectangles`, `doubts_found`, `lives`, `users`.
 
-    `slice_writes` bounds the writes, `slice_cells` the cells of one slice.
+    `slice_writes` bounds the writes of one slice, by default as the memory allows, `slice_cells` its cells.
     """
 
-    def __init__(self, engine: Engine, slice_writes: int = 500_000, slice_cells: int = 8_000_000) -> None:
+    def __init__(self, engine: Engine, slice_writes: int | None = None, slice_cells: int = 8_000_000) -> None:
         [self._capture] = engine.captures.values()
         if self._capture.manifest.page_size != PAGE_BYTES:
             raise UsageError(
@@ -58,7 +58,7 @@ class Rebuild:
                 f"{self._capture.manifest.page_size}"
             )
         self._engine = engine
-        self._slice_writes = slice_writes
+        self._slice_writes = slice_writes or min(max(engine.memory_bytes >> 10, 500_000), 2_000_000)
         self._slice_cells = slice_cells
 
     def run(self) -> None:

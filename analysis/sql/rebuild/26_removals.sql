@@ -1,8 +1,6 @@
 -- Which calls took mappings away or moved them? MMAP2 records are silent about these.
 -- The effect lies somewhere between entry and return; 28_order.sql says where.
-CREATE TABLE removals (
-    -- number of the call
-    id,
+CREATE TABLE removing (
     -- number of the address space
     space,
     -- thread id
@@ -84,4 +82,11 @@ changes AS (
     SELECT calls.space, calls.tid, enter_ns, exit_ns, calls.call, flags, lo, hi, NULL, NULL, NULL, NULL, NULL, NULL
     FROM calls JOIN (FROM unmaps WHERE errno <> 0 AND call IN ('mmap', 'mremap')) AS unmaps ON calls.tid = unmaps.tid AND enter_ns = call_ns
 )
-SELECT row_number() OVER (), * FROM changes;
+FROM changes;
+CREATE VIEW removals (
+    -- number of the removal
+    id,
+    -- the others are those of removing
+    space, tid, enter_ns, exit_ns, cause, flags, take_lo, take_hi, attach_look, source, put_lo, put_hi, delta, several_hi
+) AS
+SELECT rowid, * FROM removing;

@@ -1,6 +1,6 @@
--- When did each removal take effect, as far as can be told?
--- When a probe saw it; else at its return, unless another thread's change inside the call says that it was earlier. Times are
--- ranked: eight places in a nanosecond, so that what must come just before something else has room.
+-- Which removals took effect otherwise than at their return, and when, as far as can be told?
+-- When a probe saw it, or where another thread's change inside the call says that it was earlier. Times are ranked: eight
+-- places in a nanosecond, so that what must come just before something else has room; a return is at the fourth.
 CREATE TABLE ordered (
     -- number of the removal
     id,
@@ -11,9 +11,12 @@ WITH
 befores AS (
     SELECT id, other_id, other_ns FROM races WHERE verdict = 'before'
 ),
-after_records AS NOT MATERIALIZED (
+after_records AS (
     SELECT removals.id, enter_ns, least(coalesce(ts_ns, exit_ns) * 8 + 4, first) AS key
-    FROM removals LEFT JOIN hooked USING (id) LEFT JOIN (SELECT id, min(other_ns) * 8 + 2 AS first FROM befores GROUP BY id) AS found ON removals.id = found.id
+    FROM removals
+    SEMI JOIN (SELECT id FROM hooked UNION ALL SELECT id FROM befores UNION ALL SELECT other_id FROM befores) AS told USING (id)
+    LEFT JOIN hooked USING (id)
+    LEFT JOIN (SELECT id, min(other_ns) * 8 + 2 AS first FROM befores GROUP BY id) AS found ON removals.id = found.id
 ),
 -- what is said of two removals is said of few
 paired AS MATERIALIZED (

@@ -26,10 +26,10 @@ CREATE TABLE writes (
     call_ns
 ) AS
 WITH
-moments AS (
-    SELECT removals.*, key FROM removals JOIN ordered USING (id)
+moments AS NOT MATERIALIZED (
+    SELECT removals.*, coalesce(key, exit_ns * 8 + 4) AS key FROM removals LEFT JOIN ordered USING (id)
 ),
-mapped AS (
+mapped AS NOT MATERIALIZED (
     -- the kernel's own order: the time was taken under the mmap lock
     SELECT space, ts_ns * 8 + 4 AS key, from_page AS lo, to_page AS hi, 'set'::kind AS kind, false AS soft, look, base,
         cause, 'vmas'::source AS source, tid, call_ns
@@ -38,7 +38,7 @@ mapped AS (
     SELECT space, ts_ns * 8 + 4, lo, hi, 'set'::kind, true, look, base, cause, 'vmas'::source, tid, call_ns
     FROM records WHERE from_page IS NULL
 ),
-removed AS (
+removed AS NOT MATERIALIZED (
     SELECT space, key, take_lo, take_hi, if(attach_look IS NULL, 'clear'::kind, 'clear attach'::kind), false, attach_look,
         if(attach_look IS NULL, NULL, take_lo), cause, 'syscalls'::source, tid, enter_ns
     FROM moments WHERE take_lo IS NOT NULL
