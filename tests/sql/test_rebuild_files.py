@@ -249,7 +249,7 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         ],
     ),
     "28_order": (
-        "SELECT cause, k(key) FROM ordered JOIN removals USING (id)",
+        "SELECT cause, k(key) FROM moments",
         [
             ("mremap", 1044),
             ("munmap", 2122),

@@ -57,17 +57,16 @@ FROM images_at_exec
 WHERE NOT known
 UNION ALL
 SELECT
-    races.space, greatest(ordered.key, coalesce(other_ns * 8 + 4, other.key)) + 3, lo, hi,
-    format('the order of {} and {} by two threads at once is not known', removals.cause, races.other), removals.tid
+    races.space, greatest(moments.key, coalesce(other_ns * 8 + 4, other.key)) + 3, lo, hi,
+    format('the order of {} and {} by two threads at once is not known', moments.cause, races.other), moments.tid
 FROM races
-JOIN removals USING (id)
-JOIN ordered USING (id)
-LEFT JOIN ordered AS other ON races.other_id = other.id
+JOIN moments USING (id)
+LEFT JOIN moments AS other ON races.other_id = other.id
 WHERE verdict = 'unknown'
 UNION ALL
 -- what was moved can have been read at its old place, or at its new one, or at none
 SELECT moves.space, greatest(key + 2, readings.end_ns * 8 + 8), put_lo, put_hi, 'moved while the maps were being read', moves.tid
-FROM (FROM removals JOIN ordered USING (id) WHERE source IS NOT NULL) AS moves
+FROM (FROM moments WHERE source IS NOT NULL) AS moves
 ASOF JOIN readings ON moves.space = readings.space AND moves.exit_ns >= readings.begin_ns
 WHERE readings.end_ns >= moves.enter_ns
 UNION ALL

@@ -26,9 +26,6 @@ CREATE TABLE writes (
     call_ns
 ) AS
 WITH
-moments AS NOT MATERIALIZED (
-    SELECT removals.*, coalesce(key, exit_ns * 8 + 4) AS key FROM removals LEFT JOIN ordered USING (id)
-),
 mapped AS NOT MATERIALIZED (
     -- the kernel's own order: the time was taken under the mmap lock
     SELECT space, ts_ns * 8 + 4 AS key, from_page AS lo, to_page AS hi, 'set'::kind AS kind, false AS soft, look, base,

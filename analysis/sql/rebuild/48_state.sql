@@ -1,8 +1,9 @@
 -- What is carried from slice to slice, and what is done. What writes were made of is not needed any more, but its memory.
 DROP TABLE records;
+DROP VIEW moments;
+DROP TABLE ordered;
 DROP VIEW removals;
 DROP TABLE removing;
-DROP TABLE ordered;
 CREATE TABLE live (
     -- plane (see writes)
     plane BIGINT,
