@@ -158,6 +158,21 @@ static void moves(void)
 	show("advised");
 }
 
+/* A part that was moved is detached at the address at which the whole would lie. */
+static void segments(void)
+{
+	char *whole = room(8), *elsewhere = room(32);
+	int segment = shmget(IPC_PRIVATE, 8 * PAGE, 0600);
+	CHECK(segment >= 0 && shmat(segment, whole, 0) == whole && shmctl(segment, IPC_RMID, NULL) == 0);
+	char *part = elsewhere + 12 * PAGE;
+	CHECK(mremap(whole + 4 * PAGE, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, part) == part);
+	show("a segment's pages moved away");
+	CHECK(shmdt(part - 4 * PAGE) == 0);
+	show("detached where the whole would lie");
+	map(part - 4 * PAGE, 8, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	CHECK(munmap(part - 4 * PAGE, 8 * PAGE) == 0);
+}
+
 static __attribute__((noinline)) int deep(int frames)
 {
 	volatile char frame[PAGE];
@@ -214,6 +229,7 @@ int main(int argc, char **argv)
 	anonymous();
 	files();
 	moves();
+	segments();
 	deep(400);
 	show("stack grown");
 	pthread_t other;

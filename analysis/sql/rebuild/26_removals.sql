@@ -17,7 +17,8 @@ CREATE TABLE removing (
     take_lo,
     -- first page past those [pages]
     take_hi,
-    -- shmdt: only what still stands where this look was attached is taken
+    -- shmdt: only what still stands where this look was attached is taken; 0 where no attachment there is known: then
+    -- what stands as if it had been
     attach_look,
     -- mremap: page whose mapping is moved or extended, null if nothing is [pages]
     source,
@@ -40,8 +41,12 @@ attached AS (
     FROM lines JOIN looks USING (look)
     WHERE starts_with(path::VARCHAR, '/SYSV') OR starts_with(path::VARCHAR, '/[aio]')
 ),
+-- a part that was moved is detached at the address at which the whole would lie (ipc/shm.c, ksys_shmdt)
 ends AS (
-    SELECT calls.*, coalesce(own.hi, parents.hi) AS attach_hi, coalesce(own.look, parents.look) AS attach_look
+    SELECT
+        calls.*,
+        coalesce(own.hi, parents.hi, calls.page + (SELECT max(hi - lo) FROM attached WHERE call = 'shmdt' AND calls.call = 'shmdt')) AS attach_hi,
+        coalesce(own.look, parents.look, 0) AS attach_look
     FROM (FROM calls WHERE errno = 0 AND call IN ('shmdt', 'io_destroy')) AS calls
     ASOF LEFT JOIN attached AS own
         ON calls.space = own.space AND calls.call = own.call AND calls.page = own.lo AND calls.enter_ns > own.ts_ns

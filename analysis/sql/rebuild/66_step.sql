@@ -7,7 +7,8 @@ INSERT INTO carried
 WITH known AS (
     SELECT
         nodes.*, origin.there, origin.look, origin.base, origin.file,
-        origin.there AND segment.inode = looks.inode AND segment.dev = looks.dev AND origin.base = attach_base AS detached
+        origin.there AND origin.base = attach_base
+            AND if(attach_look = 0, starts_with(looks.path::VARCHAR, '/SYSV'), segment.inode = looks.inode AND segment.dev = looks.dev) AS detached
     FROM nodes
     JOIN carried AS origin ON from_c = origin.c AND from_w = origin.w
     LEFT JOIN looks ON origin.look = looks.look
