@@ -161,7 +161,7 @@ static void moves(void)
 /* A part that was moved is detached at the address at which the whole would lie. */
 static void segments(void)
 {
-	char *whole = room(8), *elsewhere = room(32);
+	char *whole = room(8), *elsewhere = room(64);
 	int segment = shmget(IPC_PRIVATE, 8 * PAGE, 0600);
 	CHECK(segment >= 0 && shmat(segment, whole, 0) == whole && shmctl(segment, IPC_RMID, NULL) == 0);
 	char *part = elsewhere + 12 * PAGE;
@@ -169,8 +169,8 @@ static void segments(void)
 	show("a segment's pages moved away");
 	CHECK(shmdt(part - 4 * PAGE) == 0);
 	show("detached where the whole would lie");
-	map(part - 4 * PAGE, 8, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-	CHECK(munmap(part - 4 * PAGE, 8 * PAGE) == 0);
+	map(part - 4 * PAGE, 40, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	CHECK(munmap(part - 4 * PAGE, 40 * PAGE) == 0);
 }
 
 static __attribute__((noinline)) int deep(int frames)

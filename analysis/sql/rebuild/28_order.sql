@@ -43,7 +43,7 @@ SELECT each.id, greatest(coalesce(after_two.key, each.key), enter_ns * 8)
 FROM after_records AS each LEFT JOIN after_two ON each.id = after_two.id;
 CREATE VIEW moments (
     -- these are those of removals
-    id, space, tid, enter_ns, exit_ns, cause, flags, take_lo, take_hi, attach_look, source, put_lo, put_hi, delta, several_hi,
+    id, space, tid, enter_ns, exit_ns, cause, flags, take_lo, take_hi, attach_look, doubt_lo, source, put_lo, put_hi, delta, several_hi,
     -- time of the effect, times eight [ns / 8, CLOCK_MONOTONIC]
     key
 ) AS

@@ -52,9 +52,9 @@ FROM calls
 WHERE call IN ('shmdt', 'io_destroy') AND errno = 0
     AND NOT EXISTS (FROM removals WHERE removals.tid = calls.tid AND removals.enter_ns = calls.enter_ns)
 UNION ALL
-SELECT space, exit_ns * 8 + 6, take_lo, take_hi, 'what was attached there is not known', tid
+SELECT space, exit_ns * 8 + 6, doubt_lo, take_hi, 'what was attached there is not known', tid
 FROM removals
-WHERE attach_look = 0
+WHERE doubt_lo IS NOT NULL
 UNION ALL
 SELECT space, ts_ns * 8 + 6, from_page, to_page, 'the program headers of the executed file are not known', tid
 FROM images_at_exec
