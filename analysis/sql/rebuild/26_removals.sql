@@ -1,5 +1,26 @@
 -- Which calls took mappings away or moved them? MMAP2 records are silent about these.
 -- The effect lies somewhere between entry and return; 28_order.sql says where.
+-- First: what shmdt and io_destroy take away, which is as long as it was when it was made.
+CREATE TABLE attached (
+    -- number of the address space
+    space,
+    -- the call that takes it away
+    call,
+    -- first page [pages]
+    lo,
+    -- first page past it [pages]
+    hi,
+    -- when it was made or read [ns, CLOCK_MONOTONIC]
+    ts_ns,
+    -- number of the look
+    look
+) AS
+SELECT space, if(cause = 'shmat', 'shmdt', 'io_destroy')::cause, lo, hi, ts_ns, look
+FROM records WHERE cause IN ('shmat', 'io_setup')
+UNION ALL
+SELECT space, if(starts_with(path::VARCHAR, '/SYSV'), 'shmdt', 'io_destroy'), lo, max(hi) OVER (PARTITION BY reading, base, dev, inode), begin_ns, look
+FROM lines JOIN looks USING (look)
+WHERE starts_with(path::VARCHAR, '/SYSV') OR starts_with(path::VARCHAR, '/[aio]');
 CREATE TABLE removing (
     -- number of the address space
     space,
@@ -34,15 +55,6 @@ CREATE TABLE removing (
     several_hi
 ) AS
 WITH
--- what shmdt and io_destroy take away is as long as it was when it was made
-attached AS (
-    SELECT space, if(cause = 'shmat', 'shmdt', 'io_destroy')::cause AS call, lo, hi, ts_ns, look
-    FROM records WHERE cause IN ('shmat', 'io_setup')
-    UNION ALL
-    SELECT space, if(starts_with(path::VARCHAR, '/SYSV'), 'shmdt', 'io_destroy'), lo, max(hi) OVER (PARTITION BY reading, base, dev, inode), begin_ns, look
-    FROM lines JOIN looks USING (look)
-    WHERE starts_with(path::VARCHAR, '/SYSV') OR starts_with(path::VARCHAR, '/[aio]')
-),
 -- A part that was moved is detached at the address at which the whole would lie, and may be longer than the whole if it
 -- is the first that is left (ipc/shm.c, ksys_shmdt). mremap can have made it so, where it was ever used on a segment
 segments AS (
