@@ -69,6 +69,7 @@ CapturesArgument = Annotated[
     typer.Argument(
         metavar="CAPTURE...",
         help="Directories that `record` wrote.",
+        readable=False,  # what is not permitted has a status of its own
         show_default=False,
         autocompletion=completion.capture,
     ),

@@ -21,6 +21,7 @@ def browse(
         typer.Argument(
             metavar="CAPTURE",
             help="A directory that `record` wrote.",
+            readable=False,  # see CapturesArgument
             show_default=False,
             autocompletion=completion.capture,
         ),

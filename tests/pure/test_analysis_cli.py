@@ -229,6 +229,17 @@ def test_what_goes_wrong_is_said_with_its_own_status(
     assert "Traceback" not in done.stderr
 
 
+def test_a_capture_of_somebody_else_is_not_permitted(tmp_path: Path, capture: Path) -> None:
+    capture.chmod(0)
+    other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    command = [*other, *_ANALYZE, "summary", str(capture)]
+    done = subprocess.run(command, env=_environment(tmp_path), capture_output=True, text=True, timeout=60)
+    capture.chmod(0o700)
+    assert done.returncode == 4, done.stderr
+    assert done.stderr.startswith("error: not permitted to read: ")
+    assert "\nhint: a capture belongs to who recorded it" in done.stderr
+
+
 def _heed_interrupts() -> None:
     """A background job of a shell ignores SIGINT, and what it starts does too."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
