@@ -173,7 +173,8 @@ class Capture:
             lines.append(f"{len(self.files)} of {total} batches read; missing: {gaps}")
         if self.ignored:
             shown = ", ".join(self.ignored[:3]) + (", ..." if len(self.ignored) > 3 else "")
-            lines.append(f"{len(self.ignored)} files not listed in the manifest are ignored: {shown}")
+            why = "too new for the manifest are left out" if self.growing else "not listed in the manifest are ignored"
+            lines.append(f"{len(self.ignored)} files {why}: {shown}")
         return lines
 
     def incomplete(self) -> list[str]:

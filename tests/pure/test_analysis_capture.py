@@ -179,6 +179,7 @@ def test_a_killed_recording_says_how_much_may_be_missing(tmp_path: Path) -> None
 
 def test_a_growing_recording_is_told_from_a_killed_one_by_its_lock(tmp_path: Path) -> None:
     path = _capture(tmp_path, state="recording", ended_ns=None)
+    (path / "faults" / "000009.parquet").write_bytes(b"just written")
     recorder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(recorder, fcntl.LOCK_EX)
@@ -186,7 +187,10 @@ def test_a_growing_recording_is_told_from_a_killed_one_by_its_lock(tmp_path: Pat
     finally:
         os.close(recorder)
     assert capture.state == "growing"
-    assert capture.completeness() == ["still recording: events up to +4.000s are in the files"]
+    assert capture.completeness() == [
+        "still recording: events up to +4.000s are in the files",
+        "1 files too new for the manifest are left out: faults/000009.parquet",
+    ]
 
 
 def test_a_failed_recording_says_why(tmp_path: Path) -> None:
