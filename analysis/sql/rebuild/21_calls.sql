@@ -1,8 +1,8 @@
 -- Which calls can have changed an address space, in pages of 4096 bytes?
 -- The i386 forms stand under the names of what they do.
-CREATE VIEW every_call (
-    -- number of the address space
-    space,
+CREATE VIEW named_calls (
+    -- process id
+    pid,
     -- thread id
     tid,
     -- entry of the call [ns, CLOCK_MONOTONIC]
@@ -40,16 +40,25 @@ WITH followed(syscall, of, call) AS (
     ) AS names(syscall, of, call)
 )
 SELECT
-    users.space, tid, ts_enter_ns::BIGINT, ts_exit_ns::BIGINT, call, errno,
+    pid, tid, ts_enter_ns::BIGINT, ts_exit_ns::BIGINT, call, errno,
     if(call IN ('brk', 'prctl'), pages_up(addr), (addr >> 12)::BIGINT),
     if(call = 'remap_file_pages', (size >> 12)::BIGINT, pages_up(size)),
     if(errno = 0, if(call = 'brk', pages_up(ret::UBIGINT), ret >> 12), NULL),
     coalesce(flags, 0), pages_up(new_size), (new_addr >> 12)::BIGINT, coalesce(if(call = 'prctl', subop, op), 0)
 FROM syscalls
 JOIN followed ON syscalls.syscall = followed.syscall AND (of IS NULL OR op = of)
--- few uses a process: cheaper than an ASOF join, which sorts the calls
-JOIN users ON syscalls.pid = users.pid AND ts_enter_ns::BIGINT >= from_ns AND ts_enter_ns::BIGINT < next_ns
 WHERE call <> 'prctl' OR (subop = 7 AND errno = 0);
+-- In which address space?
+CREATE VIEW every_call (
+    -- number of the address space
+    space,
+    -- the others are those of named_calls
+    tid, enter_ns, exit_ns, call, errno, page, pages, result, flags, new_pages, new_page, op
+) AS
+SELECT users.space, named_calls.* EXCLUDE (pid)
+FROM named_calls
+-- few uses a process: cheaper than an ASOF join, which sorts the calls
+JOIN users ON named_calls.pid = users.pid AND enter_ns >= from_ns AND enter_ns < next_ns;
 -- Most are plain successes, each of interest to one question only; the others are asked for again and again.
 CREATE TABLE calls (
     -- these are those of every_call

@@ -38,23 +38,24 @@ WITH placed AS (
 ),
 asked AS (
     SELECT
-        tid, enter_ns, calls.exit_ns, call, flags, CASE
+        tid, enter_ns, exit_ns, call, flags, CASE
             WHEN call IN ('mprotect', 'pkey_mprotect', 'remap_file_pages') THEN page
             WHEN errno <> 0 THEN NULL
             WHEN call IN ('mmap', 'map_shadow_stack') THEN result
-            WHEN call = 'brk' THEN old_top
             WHEN call IN ('shmat', 'io_setup') THEN 0
         END AS first_page, CASE
             WHEN call IN ('mprotect', 'pkey_mprotect', 'remap_file_pages') THEN page + pages
             WHEN errno <> 0 THEN NULL
             WHEN call IN ('mmap', 'map_shadow_stack') THEN result + pages
-            WHEN call = 'brk' THEN result
             WHEN call IN ('shmat', 'io_setup') THEN 1::BIGINT << 51
         END AS last_page
-    FROM every_call AS calls
-    LEFT JOIN breaks ON calls.call = 'brk' AND calls.space = breaks.space AND calls.exit_ns = breaks.exit_ns
-    -- that call has no records
-    WHERE call <> 'munmap'
+    FROM named_calls
+    -- munmap has no records
+    WHERE call NOT IN ('munmap', 'brk')
+    UNION ALL
+    SELECT tid, enter_ns, calls.exit_ns, call, flags, if(errno = 0, old_top, NULL), if(errno = 0, result, NULL)
+    FROM (FROM calls WHERE call = 'brk') AS calls
+    LEFT JOIN breaks ON calls.space = breaks.space AND calls.exit_ns = breaks.exit_ns
 ),
 matched AS (
     SELECT

@@ -1,4 +1,5 @@
 -- What was mapped, where, from when to when, who did it, who ended it, and how sure is that?
+SET VARIABLE largest = (SELECT coalesce(mode(plane), -1) FROM pieces WHERE plane % 4 = 0);
 CREATE VIEW rectangles (
     -- number of the address space
     space,
@@ -49,7 +50,8 @@ CREATE VIEW rectangles (
     -- why it is only possible
     reason
 ) AS
-WITH mapped AS (
+WITH
+standing AS NOT MATERIALIZED (
     SELECT *, from_ns AS made_ns, to_ns AS ended_ns
     FROM (
         FROM pieces
@@ -57,8 +59,13 @@ WITH mapped AS (
         SELECT plane, lo, hi, key >> 3, NULL, look, base, actor, call_ns, NULL, NULL FROM live
     )
     WHERE plane % 4 = 0
-    -- so that a question of one address space reads its own rows and few others; here, where rows are still short
-    ORDER BY plane, from_ns
+),
+-- so that a question of one address space reads its own rows and few others; here, where rows are still short. Where one
+-- space has most of the rows they are its own already, and lie slice by slice
+mapped AS NOT MATERIALIZED (
+    FROM standing WHERE plane = getvariable('largest')
+    UNION ALL
+    FROM (FROM standing WHERE plane <> getvariable('largest') ORDER BY plane, from_ns)
 ),
 -- a rectangle is parted where certainty begins or ends
 parted AS (
