@@ -46,3 +46,86 @@ CREATE MACRO no_formula(text) AS CASE
 END;
 -- bytes as text; those that are not UTF-8 stand as \xNN
 CREATE MACRO text_of(bytes) AS coalesce(try(decode(bytes)), bytes::VARCHAR);
+-- How many VMAs are these rectangles, from when to when? Each rectangle is one more from its first instant to its last, and where
+-- two neighbours are parts of one VMA there is one less for as long as both stand; start and "end" are null of these rows.
+-- See vma_changes for how that is told. Names of tables: rectangles (of the timeline, with those of the parents by whose
+-- fork they came), records (vmas), readings (maps) and families (spaces).
+CREATE MACRO vma_parts(rectangles, records, readings, families) AS TABLE
+WITH
+rects AS MATERIALIZED (FROM query_table(rectangles)),
+told_by AS (
+    SELECT capture, ts_ns, tid, min(start) AS start, max("end") AS "end"
+    FROM query_table(records)
+    SEMI JOIN (SELECT capture, cause_ns AS ts_ns, cause_tid AS tid FROM rects WHERE cause_table = 'vmas') AS made USING (capture, ts_ns, tid)
+    GROUP BY capture, ts_ns, tid
+),
+-- each with the VMA that its event told of
+own AS MATERIALIZED (
+    SELECT
+        rects.capture, host, space, rects.pid, rects.start, rects."end", from_ns,
+        coalesce(to_ns, 18446744073709551615) AS to_ns, perms, dev, inode, path, if(inode = 0, path, '') AS label, offset_bytes,
+        cause, cause_ns, cause_tid, call_ns, (certainty = 'possible')::BIGINT AS possible, reason,
+        cause_ns AS told_ns,
+        if(cause_table = 'maps' AND rects.start < lines."end", lines.start, told_by.start) AS vma_start,
+        if(cause_table = 'maps' AND rects.start < lines."end", lines."end", told_by."end") AS vma_end
+    FROM rects
+    LEFT JOIN told_by ON rects.capture = told_by.capture AND cause_table = 'vmas' AND cause_ns = told_by.ts_ns AND cause_tid = told_by.tid
+    ASOF LEFT JOIN (SELECT capture, ts_begin_ns, pid, start, "end" FROM query_table(readings)) AS lines
+        ON rects.capture = lines.capture AND cause_ns = lines.ts_begin_ns AND cause_tid = lines.pid AND rects.start >= lines.start
+),
+-- a child has the VMAs of its parent
+told AS MATERIALIZED (
+    FROM own WHERE cause <> 'fork'
+    UNION ALL
+    SELECT child.* EXCLUDE (parent) REPLACE (
+            if(child.cause_ns < parents.to_ns, parents.told_ns, child.told_ns) AS told_ns,
+            if(child.cause_ns < parents.to_ns, parents.vma_start, NULL) AS vma_start,
+            if(child.cause_ns < parents.to_ns, parents.vma_end, NULL) AS vma_end
+        )
+    FROM (SELECT own.*, parent FROM own JOIN query_table(families) USING (capture, space) WHERE cause = 'fork') AS child
+    ASOF LEFT JOIN own AS parents ON child.capture = parents.capture AND child.parent = parents.space AND child.start = parents.start
+        AND child.cause_ns >= parents.from_ns
+),
+lows AS (
+    SELECT *, "end" AS page, if(inode = 0, 0, offset_bytes + "end" - start) AS at_bytes FROM told
+),
+highs AS (
+    SELECT *, start AS page, if(inode = 0, 0, offset_bytes) AS at_bytes FROM told
+),
+-- below a boundary stands one rectangle at a time, and above it too: who comes later finds the other
+met AS (
+    SELECT lows AS low, highs AS high
+    FROM highs
+    ASOF JOIN lows ON highs.capture = lows.capture AND highs.space = lows.space AND highs.page = lows.page AND highs.at_bytes = lows.at_bytes
+        AND highs.perms = lows.perms AND highs.dev = lows.dev AND highs.inode = lows.inode AND highs.label = lows.label
+        AND highs.from_ns >= lows.from_ns
+    WHERE highs.from_ns < lows.to_ns
+    UNION ALL
+    SELECT lows, highs
+    FROM lows
+    ASOF JOIN highs ON highs.capture = lows.capture AND highs.space = lows.space AND highs.page = lows.page AND highs.at_bytes = lows.at_bytes
+        AND highs.perms = lows.perms AND highs.dev = lows.dev AND highs.inode = lows.inode AND highs.label = lows.label
+        AND lows.from_ns > highs.from_ns
+    WHERE lows.from_ns < highs.to_ns
+),
+pairs AS (
+    SELECT
+        if(high.told_ns >= low.told_ns, high, low) AS later, high.start AS page,
+        -- a mremap makes one VMA
+        low.cause = 'mremap' AND high.cause = 'mremap' AND low.cause_ns = high.cause_ns AND low.cause_tid = high.cause_tid AS one,
+        greatest(low.from_ns, high.from_ns) AS from_ns, least(low.to_ns, high.to_ns) AS to_ns
+    FROM met
+),
+gains AS (
+    SELECT
+        capture, host, space, pid, start, "end", from_ns, to_ns, 1 AS change, 1 AS change_at_most, possible, reason,
+        cause, cause_ns, cause_tid, call_ns, path, dev, inode
+    FROM told
+    UNION ALL
+    SELECT
+        later.capture, later.host, later.space, later.pid, NULL, NULL, from_ns, to_ns, -1, if(one OR later.vma_start IS NOT NULL, -1, 0),
+        -later.possible, NULL, later.cause, later.cause_ns, later.cause_tid, later.call_ns, later.path, later.dev, later.inode
+    FROM pairs
+    WHERE one OR later.vma_start IS NULL OR (later.vma_start < page AND later.vma_end > page)
+)
+FROM gains;

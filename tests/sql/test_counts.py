@@ -124,6 +124,42 @@ def test_where_no_record_tells_the_count_is_a_range(tmp_path: Path) -> None:
     assert (row["vmas"], row["vmas_at_most"], row["peak"], row["peak_at_most"]) == (2, 3, 3, 3)
 
 
+def test_a_refusal_at_the_limit_counts_the_same(tmp_path: Path) -> None:
+    """Parts of one VMA, some known by a record and some by nothing, in the process and in a child of it."""
+    kernel = Kernel()
+    thread = kernel.start()
+    flags = MAP_PRIVATE | MAP_ANONYMOUS
+    kernel.mmap(thread, 0x500, 2, ANONYMOUS, flags)
+    kernel.mmap(thread, 0x502, 2, ANONYMOUS, flags)  # the record tells of 4 pages
+    kernel.mmap(thread, 0x504, 1, ANONYMOUS, flags)
+    kernel.rows["vmas"][-1]["start"] = 0x504 * PAGE  # and this one of 1 page: the kernel kept it apart
+    kernel.mmap(thread, 0x600, 7, DATA, MAP_SHARED)
+    kernel.mprotect(thread, 0x603, 1, "r--")
+    kernel.mmap(thread, 0x700, 2, ANONYMOUS, flags)
+    kernel.mremap(thread, 0x700, 2, 2, 0x505, MAYMOVE | FIXED)  # of this no record tells
+    child = kernel.fork(thread)
+    for each in (thread, child):
+        kernel.now_ns += 1000
+        refused = {
+            **kernel.rows["syscalls"][0], "pid": each.pid, "tid": each.tid, "ts_enter_ns": kernel.now_ns,
+            "ts_exit_ns": kernel.now_ns + 5, "ret": -12, "errno": 12,
+        }  # fmt: skip
+        kernel.rows["syscalls"].append(refused)
+    capture = _capture(tmp_path, kernel, max_map_count=7)
+    found = analyze_rows("edges", capture, "--kind", "map_limit")
+    assert [(row["pid"], row["facts"]["vmas"], row["facts"]["vmas_at_most"]) for row in found] == [
+        (thread.pid, "6", "7"), (child.pid, "6", "7"),
+    ]  # fmt: skip
+    for row in found:
+        counted = _forecast(capture, "--pid", str(row["pid"]))
+        assert (str(counted["vmas"]), str(counted["vmas_at_most"])) == (
+            row["facts"]["vmas"],
+            row["facts"]["vmas_at_most"],
+        )
+    assert "had 6 to 7 VMAs" in found[0]["sentence"]
+    assert counted["makers"] == row["facts"]["makers"]  # of the child, which had no more before
+
+
 def test_a_child_has_the_vmas_of_its_parent(tmp_path: Path) -> None:
     kernel = Kernel()
     thread = kernel.start()

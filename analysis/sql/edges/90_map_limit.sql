@@ -2,9 +2,9 @@
 -- One finding for each thread, call and reason, at the first failure. high: the address space had as many VMAs as it may; info:
 -- it had fewer, and another reason is likely: a hole in the range (mprotect, madvise, mlock, msync), RLIMIT_MEMLOCK (mlock),
 -- RLIMIT_AS, RLIMIT_DATA or overcommit. Certain if even without the VMAs that may be one with a neighbour of the same kind the
--- limit is reached, or if the call can fail for nothing else; those that madvise or mlock split are not seen. facts: failures (calls), last_ns (entry of the last), vmas,
+-- limit is reached, or if the call can fail for nothing else. VMAs are counted as in vma_counts. facts: failures (calls), last_ns (entry of the last), vmas,
 -- vmas_at_most, limit_vmas, likely (limit, hole, locked memory, raced or accounted, size), asked (range of the first), makers (what made most).
--- Cost: nothing without such failures; else a range join of two failures a second with the timeline of their address spaces.
+-- Cost: nothing without such failures; else a range join of two failures a second with the VMAs of their address spaces.
 WITH
 failures AS MATERIALIZED (
     SELECT
@@ -20,30 +20,37 @@ probes AS MATERIALIZED (
     WINDOW second AS (PARTITION BY capture, space, tid, syscall, ts_enter_ns >> 30)
     QUALIFY ts_enter_ns = min(ts_enter_ns) OVER second OR ts_enter_ns = max(ts_enter_ns) OVER second
 ),
+rectangles AS MATERIALIZED (
+    FROM timeline
+    SEMI JOIN (
+        SELECT capture, space FROM probes
+        UNION SELECT spaces.capture, parent FROM spaces JOIN probes USING (capture, space)
+    ) AS concerned USING (capture, space)
+),
+records AS (FROM vmas),
+readings AS (FROM maps),
+families AS (FROM spaces),
+parts AS (FROM vma_parts('rectangles', 'records', 'readings', 'families')),
 standing AS MATERIALIZED (
-    SELECT
-        failure, start, "end", low, high, timeline.cause, path, certainty, timeline.reason,
-        coalesce(lag("end") OVER by_place = start AND lag(perms) OVER by_place = perms AND lag(dev) OVER by_place = dev AND lag(inode) OVER by_place = inode
-            AND lag(path) OVER by_place = path
-            AND (inode = 0 OR lag(offset_bytes + "end" - start) OVER by_place = offset_bytes), false) AS like_neighbour
+    SELECT failure, start, "end", low, high, change, change_at_most, cause, path, inode, parts.possible, parts.reason
     FROM probes
-    JOIN timeline ON probes.capture = timeline.capture AND probes.space = timeline.space AND from_ns <= ts_enter_ns AND (to_ns IS NULL OR to_ns > ts_enter_ns)
-    WINDOW by_place AS (PARTITION BY failure ORDER BY start)
+    JOIN parts ON probes.capture = parts.capture AND probes.space = parts.space AND from_ns <= ts_enter_ns AND to_ns > ts_enter_ns
 ),
 counted AS (
     SELECT
-        failure, count_if(NOT like_neighbour) AS vmas, count(*) AS vmas_at_most, count_if(certainty = 'possible') AS possible,
+        failure, sum(change)::BIGINT AS vmas, sum(change_at_most)::BIGINT AS vmas_at_most, sum(possible)::BIGINT AS possible,
         any_value(reason) AS reason, any_value(reason) FILTER (start < high AND "end" > low) AS range_reason,
-        sum(greatest(least("end", high)::BIGINT - greatest(start, low)::BIGINT, 0)) AS mapped_bytes
+        coalesce(sum(greatest(least("end", high)::BIGINT - greatest(start, low)::BIGINT, 0)), 0) AS mapped_bytes
     FROM standing
     GROUP BY failure
 ),
 makers AS (
     SELECT failure, string_agg(maker || ': ' || made, ', ' ORDER BY made DESC, maker) AS makers
     FROM (
-        SELECT failure, cause || ' ' || if(path = '', '(anonymous memory)', path) AS maker, count(*) AS made
+        SELECT failure, cause || ' ' || if(path = '' AND inode = 0, '(anonymous memory)', path) AS maker, sum(change)::BIGINT AS made
         FROM standing
         GROUP BY failure, maker
+        HAVING made > 0
         QUALIFY row_number() OVER (PARTITION BY failure ORDER BY made DESC, maker) <= 3
     )
     GROUP BY failure
