@@ -434,14 +434,13 @@ class _Status:
         first = incident.first
         more = f" and {incident.more} more" if incident.more else ""
         who = f"in process {first.pid} ({first.comm})" if first.table else f"by process {first.pid}"
-        ask, options = {"faults": ("why", ""), "syscalls": ("edges", " --kind map_limit --expected")}.get(
-            first.table, ("summary", "")
-        )
+        # it tells what fired first, and then who else died meanwhile
+        ask = "why" if first.table else "summary"
         self._tell(
             f"{first.trigger} {who}{more}: the last "
             f"{_seconds((frozen.to_ns - frozen.from_ns) / 1e9)} are kept in {frozen.directory} "
             f"({_bytes(frozen.size_bytes)})",
-            f"next: analyze {ask} {shlex.quote(str(frozen.directory))}{options}",
+            f"next: analyze {ask} {shlex.quote(str(frozen.directory))}",
         )
 
     def _tell(self, *lines: str) -> None:

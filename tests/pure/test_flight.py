@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from recorder.cli import _Failure, app
+from recorder.cli import _Failure, _Status, app
 from recorder.decode import RECORDS
-from recorder.flight import Flight, Watch, expired, segment_over
+from recorder.flight import Firing, Flight, Incident, Watch, expired, segment_over
 from recorder.ring import Columns
 from recorder.schema import NR_I386
+from recorder.window import Frozen
 
 S = 1_000_000_000
 MIB = 1 << 20
@@ -163,3 +165,16 @@ def test_options_that_make_no_sense(options: list[str], message: str, hint: str)
     assert isinstance(ended.exception, _Failure)
     assert (str(ended.exception), ended.exception.status) == (message, 2)
     assert hint in ended.exception.hint
+
+
+@pytest.mark.parametrize(
+    ("trigger", "table", "command"),
+    [("sigbus", "faults", "why"), ("enomem", "syscalls", "why"), ("asked", "", "summary")],
+)
+def test_an_incident_names_the_command_that_explains_it(
+    capfd: pytest.CaptureFixture[str], trigger: str, table: str, command: str
+) -> None:
+    """Also of a refused call: who else died in the window is told by `why` too."""
+    incident = Incident(Firing(trigger, table, 3 * S, 7, 7, "leak"), 4 * S, 0)
+    _Status().incident(incident, Frozen(Path("/var/an incident"), 0, 3 * S))
+    assert capfd.readouterr().err.splitlines()[-1] == f"record: next: analyze {command} '/var/an incident'"
