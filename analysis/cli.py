@@ -1,6 +1,7 @@
 """The command `analyze`: asks captures. Data on standard output, all else on standard error.
 
-Exit statuses: 0 yes, 1 the answer is no, 2 wrong use, 3 unreadable capture, 4 not permitted, 5 nothing to answer by.
+Exit statuses: 0 done, 1 the answer is no, 2 wrong use, 3 unreadable capture, 4 not permitted, 5 nothing to answer by
+(see analysis.errors).
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="analyze",
     help="Ask captures of address spaces: what was mapped, by whom, and how sure that is.",
-    epilog="Exit: 0 yes, 1 the answer is no, 2 wrong use, 3 unreadable, 4 not permitted, 5 nothing to answer by.",
+    epilog="Exit: 0 done, also where a list is empty; 1 the answer is no (check, edges --strict, why --addr); "
+    "2 wrong use, 3 unreadable, 4 not permitted, 5 nothing to answer by.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -574,5 +575,24 @@ def _explained(error: BaseException) -> BaseException:
     return error
 
 
+_SUGGESTED = re.compile(r'(?:name "?|column ")([^\s"]+)"? [^"\n]*!\n((?:Did you mean|Candidate bindings:)[^\n]*)')
+_LEAST_ALIKE = 0.65  # by difflib: mian and main are 0.75, nosuch and cosh 0.6
+
+
 def _first_lines(error: BaseException) -> str:
-    return str(error).strip()
+    return _SUGGESTED.sub(_near, str(error).strip()).rstrip()
+
+
+def _near(match: re.Match[str]) -> str:
+    """DuckDB suggests some name, however far from what was meant: near ones only are of help."""
+    meant, suggestion = match[1], match[2]
+    names = [
+        name
+        for name in re.findall(r'"([^"]*)"', suggestion)
+        if SequenceMatcher(None, meant.lower(), name.lower()).ratio() >= _LEAST_ALIKE
+    ]
+    kept = match[0][: -len(suggestion)]
+    if not names:
+        return kept
+    listed = ", ".join(f'"{name}"' for name in names)
+    return f"{kept}Candidate bindings: {listed}" if suggestion.startswith("C") else f"{kept}Did you mean {listed}?"

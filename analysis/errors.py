@@ -1,6 +1,7 @@
 """What ends a command early, and the exit statuses.
 
-Statuses: 0 yes, 1 the answer is no, 2 wrong use, 3 unreadable capture, 4 not permitted, 5 nothing to answer by.
+Statuses: 0 done, also where a list is empty; 1 the answer is no (`check`, `edges --strict`, `why --addr`); 2 wrong use,
+3 unreadable capture, 4 not permitted, 5 nothing to answer by.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from analysis.text import inert, shell_path
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["again", "counted", "has_stacks", "next_command", "open_engine", "style", "warn"]
+__all__ = ["again", "counted", "has_stacks", "next_command", "nothing_matched", "open_engine", "style", "warn"]
 
 _TIME = "ns, CLOCK_MONOTONIC"
 _OTHER_UNITS = {
@@ -75,6 +75,16 @@ def next_command(why: str, command: str, captures: Sequence[Path], options: str 
     """Say on standard error what to ask next."""
     paths = " ".join(map(shell_path, captures))
     print(f"\nhint: {why}: analyze {command} {paths} {options}".rstrip(), file=sys.stderr)
+
+
+def nothing_matched(captures: Sequence[Path], file: str | None = None) -> None:
+    """Say on standard error that there are no rows, and what to ask instead."""
+    print("nothing matched", file=sys.stderr)
+    if file is not None:
+        query = '-q "SELECT path, device, inode, processes FROM mapped_files"'
+        next_command("the files that were mapped", "sql", captures, query)
+    else:
+        next_command("what was recorded, and of whom", "summary", captures)
 
 
 def again(since: str | None = None, until: str | None = None, pid: int | None = None, **more: str | None) -> str:

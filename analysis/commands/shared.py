@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -58,7 +57,7 @@ def shared(
     A table shows the most important columns; json, csv, parquet and arrow hold all (`analyze schema shared_memory`).
     """
     from analysis import lookups
-    from analysis.commands.common import again, counted, next_command, open_engine, style
+    from analysis.commands.common import again, counted, next_command, nothing_matched, open_engine, style
     from analysis.engine import Limits
     from analysis.output import print_rows
 
@@ -70,6 +69,7 @@ def shared(
         rows, count = counted(engine.query(sql, "looking who shares what"))
         print_rows(rows, format, style(engine))
     if not count():
-        print("nothing matched", file=sys.stderr)
+        nothing_matched(captures, file)
+        return
     asked = f"{again(since, until, pid)}--kind aliased_windows --severity info"
     next_command("what is written at one place and seen at another", "edges", captures, asked)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -71,7 +70,7 @@ def timeline(
     A table shows the most important columns; json, csv, parquet and arrow hold all (`analyze schema timeline`).
     """
     from analysis import lookups
-    from analysis.commands.common import again, counted, next_command, open_engine, style
+    from analysis.commands.common import again, counted, next_command, nothing_matched, open_engine, style
     from analysis.engine import Limits
     from analysis.output import print_rows
     from analysis.scripts import run
@@ -91,6 +90,7 @@ def timeline(
         rows, count = counted(engine.query(sql, "looking through the timeline"))
         print_rows(rows, format, style(engine))
     if not count():
-        print("nothing matched", file=sys.stderr)
+        nothing_matched(captures, file)
+        return
     asked = again(since, until, pid)
     next_command("what was created in a stretch of time and is still there", "diff", captures, asked)

@@ -47,7 +47,8 @@ def why(
 
     Stacks are shown where they were recorded (`record --stacks`), the innermost frame first; --symbols names functions.
 
-    Ends with 1 where nothing is known of the address. json, csv, parquet and arrow hold the same rows with all columns.
+    Ends with 1 where nothing is known of the address; that there was no fault is an answer, and ends with 0. json, csv,
+    parquet and arrow hold the same rows with all columns.
     """
     from analysis import filters
     from analysis.commands.common import next_command, open_engine

@@ -164,6 +164,10 @@ def test_sql_names_views_in_any_way_and_is_told_of_those_there_are(tmp_path: Pat
         assert done.stdout.split() == ["n", "23"], query
     wrong = _run(tmp_path, "sql", capture, "-q", "FROM mapped_file")
     assert wrong.returncode == 2 and 'Did you mean "mapped_files"?' in wrong.stderr
+    wrong = _run(tmp_path, "sql", capture, "-q", "FROM nosuch")
+    assert wrong.returncode == 2 and "nosuch does not exist!\n\nhint: `analyze schema`" in wrong.stderr
+    wrong = _run(tmp_path, "sql", capture, "-q", "SELECT lenn FROM mmap")
+    assert wrong.returncode == 2 and 'Candidate bindings: "len"\n' in wrong.stderr
     comment = "SELECT comment IS NOT NULL AS told FROM duckdb_views() WHERE view_name = 'vmas'"
     assert _run(tmp_path, "sql", capture, "-q", comment, "--format", "csv").stdout.split() == ["told", "true"]
 

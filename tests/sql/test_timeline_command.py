@@ -125,6 +125,7 @@ def test_nothing_matched_is_said(capture: Path) -> None:
     done = analyze("timeline", capture, "--file", "nowhere")
     assert len(done.stdout.splitlines()) == 1
     assert "nothing matched" in done.stderr
+    assert done.stderr.endswith('capture -q "SELECT path, device, inode, processes FROM mapped_files"\n')
     assert analyze("timeline", capture, "--file", "nowhere", "--format", "json").stdout == "[]\n"
 
 
