@@ -43,7 +43,8 @@ _QUERIES = {
         SELECT ts_ns, pid, comm, comm_bytes, signal, code, address, ip
         FROM faults WHERE {here} ORDER BY ts_ns LIMIT {top}""",
     "truncations": """
-        SELECT ts_enter_ns, pid, comm, operation, path_given, device, inode, old_size_bytes, new_size_bytes, identity
+        SELECT ts_enter_ns, pid, comm, operation, path_given, device, inode, old_size_bytes, new_size_bytes, identity,
+            certainty, reason
         FROM truncations WHERE {here} ORDER BY ts_enter_ns LIMIT {top}""",
     "readings": """
         SELECT reason, count(DISTINCT reading) AS readings, count(DISTINCT pid) AS processes, count(*) AS lines,

@@ -1,4 +1,7 @@
--- Which calls made a file smaller, or were asked to?
+-- Which calls made a file smaller, or can have?
+-- An open does not tell how long the file was before, and a truncation by path neither: such a call is listed, as possible only.
+-- Not listed is what surely took nothing: of a file that had no bytes, of one that the call itself must create (O_EXCL), of
+-- devices and of files of /proc and /sys, as far as the path tells.
 CREATE VIEW truncations (
     -- directory name of the capture
     capture,
@@ -25,14 +28,25 @@ CREATE VIEW truncations (
     -- size at return [bytes]
     new_size_bytes,
     -- how the file was told: fd, kernel (a probe), or path (possible only)
-    identity
+    identity,
+    -- certain, or possible
+    certainty,
+    -- why it is only possible
+    reason
 ) AS
 SELECT
     capture, host, ts_enter_ns, pid, comm, operation, path_given,
-    format('{:02x}:{:02x}', dev >> 20, dev & 1048575), inode, generation, old_size_bytes, new_size_bytes, identity
-FROM file_calls
+    format('{:02x}:{:02x}', dev >> 20, dev & 1048575), inode, generation, old_size_bytes, new_size_bytes, identity,
+    if(doubt IS NULL, 'certain', 'possible'), doubt
+FROM (
+    SELECT *, CASE
+            WHEN old_size_bytes IS NULL THEN unknown_size_text(operation, flags)
+            WHEN identity = 'path' THEN 'the file was looked up by its path, after the call'
+        END AS doubt
+    FROM file_calls
+)
 WHERE errno = 0 AND (
     new_size_bytes < old_size_bytes
-    -- the size at entry is not always known; asked to go to nothing is enough then
-    OR (old_size_bytes IS NULL AND operation <> 'fallocate')
+    -- O_EXCL is 128
+    OR (old_size_bytes IS NULL AND operation <> 'fallocate' AND coalesce(flags & 192 <> 192, true) AND NOT coalesce(no_size(path_given), false))
 );

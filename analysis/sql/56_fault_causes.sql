@@ -349,7 +349,7 @@ named AS (
             END
             WHEN code = 2 AND start IS NOT NULL THEN CASE
                 WHEN guarded THEN 'guard'
-                WHEN denied_turn > mapped_turn THEN 'protected'
+                WHEN denied_turn > mapped_turn AND denied_from_ns IS NOT NULL THEN 'protected'
                 WHEN denied_turn = mapped_turn AND put_over THEN 'replaced'
                 ELSE 'not permitted'
             END
@@ -403,7 +403,13 @@ lost AS (
 ),
 reasoned AS (
     SELECT
-        blamed.*, syscalls.pid AS call_pid, syscalls.comm AS call_comm, syscalls.stack_id AS call_stack, syscalls.syscall AS call_name,
+        blamed.* REPLACE (
+            -- what a call of mremap cut off, or cleared for something else, is nowhere now
+            if(what = 'moved' AND mremap_did(page_down(address), addr, size, new_size) IS DISTINCT FROM 'moved', 'unmapped', what) AS what
+        ),
+        if(what = 'moved' AND mremap_did(page_down(address), addr, size, new_size) = 'cut off', mremap_cut_text(addr, size, new_size, ret, errno), NULL)
+            AS cut_off,
+        syscalls.pid AS call_pid, syscalls.comm AS call_comm, syscalls.stack_id AS call_stack, syscalls.syscall AS call_name,
         CASE
             WHEN blamed.space IS NULL THEN 'the address space of the process is not known then'
             WHEN against IS NOT NULL THEN against
@@ -445,7 +451,7 @@ answers AS (
         if(what = 'truncated', cut.call, coalesce(call_name, culprit_cause)) AS by_call,
         if(what = 'truncated', cut.ns, coalesce(culprit_call_ns, culprit_ns)) AS by_ns,
         if(what = 'truncated', cut.old, NULL) AS old_size_bytes, if(what = 'truncated', cut.new, NULL) AS new_size_bytes,
-        if(effect_ns <= ts_ns, effect_ns, NULL) AS effect_ns, outcome, ended_ns, exit_status, stack_start, stack_end, page_bytes
+        if(effect_ns <= ts_ns, effect_ns, NULL) AS effect_ns, outcome, ended_ns, exit_status, stack_start, stack_end, page_bytes, cut_off
     FROM reasoned JOIN fault_outcomes USING (capture, ts_ns, pid, tid)
 ),
 worded AS (
@@ -503,7 +509,8 @@ SELECT
         WHEN 'null pointer' THEN 'a null pointer, as nothing is mapped so low'
         WHEN 'no address' THEN 'the processor refused it without telling an address: a pointer that is no address at all, or an instruction not allowed'
         WHEN 'never mapped' THEN 'nothing was ever mapped there, as far as recorded'
-        WHEN 'unmapped' THEN format('{} lay at {} there until {} took it away {}', thing, range_text(start, "end"), actor, deed)
+        WHEN 'unmapped' THEN format('{} lay at {} there until {} {}', thing, range_text(start, "end"), actor, if(cut_off IS NULL,
+            'took it away ' || deed, format('cut it off by {}, which {}, {}', by_call, cut_off, ago)))
         WHEN 'moved' THEN format('{} lay at {} there until {} moved it elsewhere {}', thing, range_text(start, "end"), actor, deed)
         WHEN 'replaced' THEN format('what lies at {} now {}; {} had put it ({}, {}) over what was there {}', range_text(start, "end"), refusal,
             actor, thing, perms, deed)

@@ -20,6 +20,12 @@ CREATE MACRO page_down(bytes) AS bytes & ~4095::UBIGINT;
 -- whether equal offsets of equal inodes are equal pages: not of what drivers and anon_inode: files make of them
 CREATE MACRO has_pages(path) AS NOT starts_with(path, 'anon_inode:')
     AND (NOT starts_with(path, '/dev/') OR regexp_matches(path, '^/dev/(shm/|hugepages/|zero \(deleted\)$)'));
+-- whether the path that an open gave leads to what has no size to lose: a device, or a file of /proc or /sys
+CREATE MACRO no_size(path) AS regexp_matches(path, '^/(dev|proc|sys)/')
+    AND NOT regexp_matches(path, '^/dev/(shm/|hugepages/|fd/|std(in|out|err)$)|^/proc/([^/]+/(task/[0-9]+/)?(fd|cwd|root|map_files)/)');
+-- what a truncation without a size before leaves open, by the flags of an open: O_CREAT is 64
+CREATE MACRO unknown_size_text(operation, flags) AS
+    if(operation = 'creat' OR flags & 64 <> 0, 'whether it was there before, and how long, is not recorded', 'how long it was before is not recorded');
 -- an address or size that a caller made up, so that sums of two stay in range; no address is as high
 CREATE MACRO sane(bytes) AS least(bytes, 1::UBIGINT << 57);
 -- text as analysis.text.inert makes it: what is not plainly visible as \x1b, \u202e or \U000e0001
@@ -31,6 +37,25 @@ CREATE MACRO inert(text) AS CASE WHEN NOT regexp_matches(text, '[^\p{L}\p{M}\p{N
         ELSE format('\U{:08x}', unicode(c)) END), '') END;
 CREATE MACRO inert_list(texts) AS list_transform(texts, lambda t: inert(t));
 CREATE MACRO inert_map(facts) AS map(map_keys(facts), inert_list(map_values(facts)));
+-- What became, by a call of mremap, of what lay at an address before? moved: it lies elsewhere now; cut off: the call made
+-- the mapping shorter, moved or not; cleared: it lay where the call put something else.
+CREATE MACRO mremap_did(address, old, size, new_size) AS CASE
+    WHEN address < page_down(sane(old)) OR address >= page_down(sane(old)) + page_up(sane(size)) THEN 'cleared'
+    WHEN address - page_down(sane(old)) >= page_up(sane(new_size)) THEN 'cut off'
+    WHEN address IS NOT NULL AND old IS NOT NULL THEN 'moved'
+END;
+-- how a call of mremap made a mapping shorter
+CREATE MACRO mremap_cut_text(old, size, new_size, ret, errno) AS
+    if(errno = 0 AND ret <> old, 'moved the mapping to ' || address_text(ret) || ' and shrank it', 'shrank the mapping')
+    || format(' from {} to {}', size_text(page_up(sane(size))), size_text(page_up(sane(new_size)))) || if(errno <> 0, ' and then failed', '');
+-- the same of a row of a call, and where to, if it was moved; null where it was neither, or by another call
+CREATE MACRO remapped_text(call, address) AS CASE
+    WHEN call.syscall <> 'mremap' THEN NULL
+    WHEN mremap_did(page_down(address), call.addr, call.size, call.new_size) = 'cut off'
+        THEN mremap_cut_text(call.addr, call.size, call.new_size, call.ret, call.errno)
+    WHEN mremap_did(page_down(address), call.addr, call.size, call.new_size) = 'moved' AND call.errno = 0
+        THEN 'moved it to ' || address_text(call.ret + (page_down(address) - call.addr))
+END;
 -- what has no path is called by its place: fs/proc/task_mmu.c, get_vma_name
 CREATE MACRO place_name(path, inode, low, high, start_brk, brk, start_stack) AS CASE
     WHEN inode <> 0 OR path <> '' THEN path

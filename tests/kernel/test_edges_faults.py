@@ -36,6 +36,8 @@ BLAMED = {
     "not_executable": ("not permitted", "mmap", "is not to be executed"),
     "clobbered": ("replaced", "mmap", "over what was there"),
     "moved_away": ("moved", "mremap", "moved it elsewhere by mremap"),
+    "cut_off": ("unmapped", "mremap", "cut it off by mremap, which shrank the mapping from 12 KiB to 4 KiB"),
+    "moved_and_cut_off": ("unmapped", "mremap", "and shrank it from 12 KiB to 4 KiB"),
     "not_inherited": ("not inherited", "madvise", "had kept it from children by MADV_DONTFORK"),
 }
 # nobody is to blame

@@ -14,7 +14,19 @@ from analysis.edges import gather, kinds
 from analysis.engine import Engine
 from tests.support.captures import SECOND, START_NS, build_capture
 from tests.support.commands import analyze, analyze_rows
-from tests.support.oracle import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, PAGE, Kernel, Page, Thread
+from tests.support.oracle import (
+    DONTUNMAP,
+    FIXED,
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MAYMOVE,
+    PAGE,
+    Kernel,
+    Page,
+    Thread,
+)
 
 MEMORY = Page("rw-p")
 ANYWHERE = MAP_PRIVATE | MAP_ANONYMOUS
@@ -246,6 +258,56 @@ def memory_without_a_file_has_no_end(machine: Machine) -> Thread:
 # -- SIGSEGV ----------------------------------------------------------------------------------
 
 
+def _remapped(machine: Machine, case: Case, new: int, to: int, flags: int, touched: int = 0x502) -> Thread:
+    """Another thread remaps the four pages from 0x500, and one of them is touched."""
+    victim = machine.start()
+    other = machine.thread(victim)
+    machine.mmap(victim, 0x500, 4, MEMORY, ANYWHERE)
+    machine.mremap(other, 0x500, 4, new, to, flags)
+    machine.fault(victim, touched * PAGE + 7)
+    _blames(case, other)
+    return victim
+
+
+@_case(cause="unmapped", certainty="certain", by_call="mremap", start=0x501 * PAGE, end=0x504 * PAGE,
+       words="cut it off by mremap, which shrank the mapping from 16 KiB to 4 KiB, 9")  # fmt: skip
+def what_mremap_made_shorter_was_cut_off(machine: Machine) -> Thread:
+    return _remapped(machine, what_mremap_made_shorter_was_cut_off, 1, 0x500, MAYMOVE)
+
+
+@_case(cause="unmapped", certainty="certain", by_call="mremap", words="which shrank the mapping from 16 KiB to 8 KiB,")
+def so_it_was_without_leave_to_move(machine: Machine) -> Thread:
+    return _remapped(machine, so_it_was_without_leave_to_move, 2, 0x500, 0)
+
+
+@_case(cause="unmapped", certainty="certain", by_call="mremap",
+       words="by mremap, which moved the mapping to 0x700000 and shrank it from 16 KiB to 8 KiB, ")  # fmt: skip
+def of_what_was_moved_and_shortened_the_tail_is_gone(machine: Machine) -> Thread:
+    return _remapped(machine, of_what_was_moved_and_shortened_the_tail_is_gone, 2, 0x700, MAYMOVE | FIXED)
+
+
+@_case(cause="moved", certainty="certain", by_call="mremap", words="moved it elsewhere by mremap ")
+def and_its_head_was_moved(machine: Machine) -> Thread:
+    return _remapped(machine, and_its_head_was_moved, 2, 0x700, MAYMOVE | FIXED, touched=0x501)
+
+
+@_case(cause="moved", certainty="certain", by_call="mremap", words="moved it elsewhere by mremap ")
+def what_was_moved_to_grow_was_moved(machine: Machine) -> Thread:
+    return _remapped(machine, what_was_moved_to_grow_was_moved, 8, 0x700, MAYMOVE | FIXED, touched=0x503)
+
+
+@_case(cause="unmapped", certainty="certain", by_call="munmap", words="took it away by munmap ")
+def where_mremap_left_the_old_place_mapped_who_unmapped_it_did(machine: Machine) -> Thread:
+    victim = machine.start()
+    machine.mmap(victim, 0x500, 4, MEMORY, ANYWHERE)
+    machine.mremap(victim, 0x500, 4, 4, 0x700, MAYMOVE | DONTUNMAP)
+    other = machine.thread(victim)
+    machine.munmap(other, 0x500, 4)
+    machine.fault(victim, 0x502 * PAGE)
+    _blames(where_mremap_left_the_old_place_mapped_who_unmapped_it_did, other)
+    return victim
+
+
 @_case(cause="unmapped", certainty="certain", by_call="munmap")
 def a_munmap_under_way_had_come(machine: Machine) -> Thread:
     """The fault says that it took effect, whatever its return says."""
@@ -267,7 +329,7 @@ def a_fault_where_the_timeline_has_something(machine: Machine) -> Thread:
     return victim
 
 
-@_case(certainty="possible", reason="by the timeline this was permitted")
+@_case(cause="not permitted", certainty="possible", reason="by the timeline this was permitted", words="mapped it rw-p")
 def a_fault_where_the_timeline_permits_it(machine: Machine) -> Thread:
     victim = machine.start()
     machine.mmap(victim, 0x500, 3, MEMORY, ANYWHERE)
@@ -374,7 +436,10 @@ def findings(capture: tuple[Path, dict[str, int]]) -> dict[str, list[dict[str, A
 def test_cause(causes: dict[str, list[dict[str, Any]]], name: str) -> None:
     [row] = causes[name]
     expected = CASES[name][1]
-    assert {column: row[column] for column in expected} == expected
+    assert {column: row[column] for column in expected if column != "words"} == {
+        column: value for column, value in expected.items() if column != "words"
+    }
+    assert expected.get("words", "") in row["sentence"]
     assert (row["certainty"] == "certain") == (row["reason"] is None)
     if name in BLAMED and row["by_tid"] is not None:
         assert row["by_tid"] == BLAMED[name]
@@ -489,6 +554,73 @@ def test_the_answer_names_what_it_is_weakened_by(lossy: Path) -> None:
     done = analyze("why", lossy, *ADDRESS)
     assert done.stdout.startswith("possible: ")
     assert "because 3 records of calls were lost (ring full)" in done.stdout
+
+
+def _mapping_and_sizes(tmp_path: Path) -> tuple[Path, Thread]:
+    """A file of sixteen pages is created and mapped whole; the middle of the mapping is unmapped, its end protected."""
+    machine = Machine()
+    thread = machine.start()
+    machine.new()
+    opened = {"operation": "openat", "flags": 0o1102, "comm": b"maker"}
+    machine.cut(thread, None, 0, **opened)
+    machine.cut(thread, 0, 0)
+    machine.cut(thread, 0, 16 * PAGE)
+    machine.map_file(thread, 16, 16 * PAGE)
+    machine.munmap(thread, 0x504, 2)
+    machine.cut(thread, None, 0, **opened)
+    return build_capture(tmp_path / "capture", machine.rows, ended_ns=machine.now_ns + 1000), thread
+
+
+def test_a_part_of_a_mapping_says_of_what_and_where_the_address_is_in_it(tmp_path: Path) -> None:
+    capture, thread = _mapping_and_sizes(tmp_path)
+    whole = "0x500000-0x510000"
+    for page, part, offsets in (
+        (0x502, "0x500000-0x504000", "+0x0"),
+        (0x507, "0x506000-0x510000", "+0x6000"),
+    ):
+        rows = analyze_rows("why", capture, "--pid", thread.pid, "--addr", f"{page * PAGE + 5:#x}")
+        [text] = [row["text"] for row in rows if row["what"] == "mapping"]
+        assert text.startswith(
+            f"rw-s /data/store.db {offsets} (64 KiB long then), at {part}, a part of {whole} that was mapped at once; "
+            f"the address is at +{(page - 0x500) * PAGE:#x}; mmap by "
+        )
+
+
+def test_what_took_no_bytes_from_a_file_is_no_truncation(tmp_path: Path) -> None:
+    capture, thread = _mapping_and_sizes(tmp_path)
+    rows = analyze_rows("why", capture, "--pid", thread.pid, "--addr", f"{0x502 * PAGE:#x}")
+    told = [
+        (row["what"], row["call"], row["certainty"], row["reason"])
+        for row in rows
+        if row["call"] in ("openat", "ftruncate")
+    ]
+    assert told == [
+        ("truncation", "openat", "certain", None),
+        ("growth", "ftruncate", "certain", None),
+        ("truncation", "openat", "possible", "whether it was there before, and how long, is not recorded"),
+    ]
+    [last] = [row["text"] for row in rows if row["what"] == "truncation" and row["certainty"] == "certain"]
+    assert ": from a size not recorded to 0 bytes; " in last
+    assert "beyond the end of the file as last seen" in rows[0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("new", "flags", "page", "text"),
+    [
+        (1, 0, 0x502, "which shrank the mapping from 16 KiB to 4 KiB"),
+        (2, MAYMOVE | FIXED, 0x503, "which moved the mapping to 0x700000 and shrank it from 16 KiB to 8 KiB"),
+        (2, MAYMOVE | FIXED, 0x501, "which moved it to 0x701000"),
+    ],
+)
+def test_an_address_that_mremap_took_tells_how(tmp_path: Path, new: int, flags: int, page: int, text: str) -> None:
+    machine = Machine()
+    thread = machine.start()
+    machine.mmap(thread, 0x500, 4, MEMORY, ANYWHERE)
+    machine.mremap(thread, 0x500, 4, new, 0x700 if flags else 0x500, flags)
+    capture = build_capture(tmp_path / "capture", machine.rows, ended_ns=machine.now_ns + 1000)
+    verdict, unmapped, _ = analyze_rows("why", capture, "--pid", thread.pid, "--addr", f"{page * PAGE:#x}")
+    assert f"memory lay there until mremap by  (pid {thread.pid}), {text}, " in verdict["text"]
+    assert unmapped["text"].endswith(f"; mremap by  (pid {thread.pid}), {text}")
 
 
 def test_no_byte_of_a_name_reaches_the_terminal(lossy: Path) -> None:

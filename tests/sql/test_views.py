@@ -143,6 +143,7 @@ def test_only_calls_that_made_a_file_smaller_are_truncations(tmp_path: Path) -> 
         "refused": ("ftruncate", 8192, 8192, 22),
         "unknown": ("openat", None, 0, 0),
         "allocated": ("fallocate", None, 4096, 0),
+        "empty": ("ftruncate", 0, 0, 0),
     }
     tables = {
         "files": [
@@ -150,8 +151,41 @@ def test_only_calls_that_made_a_file_smaller_are_truncations(tmp_path: Path) -> 
             for at, (name, (operation, old, new, errno)) in enumerate(sizes.items())
         ]
     }
-    sql = "SELECT path_given, operation, old_size_bytes, new_size_bytes FROM truncations ORDER BY ts_enter_ns"
-    assert _ask(tmp_path, tables, sql) == [("shrunk", "ftruncate", 8192, 100), ("unknown", "openat", None, 0)]
+    sql = (
+        "SELECT path_given, operation, old_size_bytes, new_size_bytes, certainty FROM truncations ORDER BY ts_enter_ns"
+    )
+    assert _ask(tmp_path, tables, sql) == [
+        ("shrunk", "ftruncate", 8192, 100, "certain"),
+        ("unknown", "openat", None, 0, "possible"),
+    ]
+
+
+O_CREAT, O_EXCL, O_TRUNC = 0o100, 0o200, 0o1000
+UNKNOWN = "how long it was before is not recorded"
+CREATED = "whether it was there before, and how long, is not recorded"
+
+
+def test_an_open_truncates_what_can_have_bytes_and_was_there(tmp_path: Path) -> None:
+    opens = {
+        "/data": (O_TRUNC, UNKNOWN),
+        "/data/new": (O_TRUNC | O_CREAT, CREATED),
+        "/data/fresh": (O_TRUNC | O_CREAT | O_EXCL, None),
+        "/dev/null": (O_TRUNC | O_CREAT, None),
+        "/dev/shm/segment": (O_TRUNC, UNKNOWN),
+        "/dev/stdout": (O_TRUNC, UNKNOWN),
+        "/proc/sys/vm/drop_caches": (O_TRUNC, None),
+        "/proc/self/fd/3": (O_TRUNC, UNKNOWN),
+        "/proc/7/task/9/fd/3": (O_TRUNC, UNKNOWN),
+        "/sys/kernel/mm/lru_gen/enabled": (O_TRUNC, None),
+    }
+    tables = {
+        "files": [
+            _file_call("openat", at, path_given=path.encode(), flags=flags, old_size_bytes=None, new_size_bytes=0)
+            for at, (path, (flags, _)) in enumerate(opens.items())
+        ]
+    }
+    sql = "SELECT path_given, reason FROM truncations ORDER BY ts_enter_ns"
+    assert _ask(tmp_path, tables, sql) == [(path, reason) for path, (_, reason) in opens.items() if reason]
 
 
 def test_losses_are_added_up_with_their_interval_and_what_is_unknown(tmp_path: Path) -> None:

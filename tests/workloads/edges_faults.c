@@ -336,6 +336,22 @@ static void moved_away(void)
 	write_to(start + PAGE, start, 0);
 }
 
+static void cut_off(void)
+{
+	char *start = anonymous(3, PROT_READ | PROT_WRITE);
+	by();
+	CHECK(mremap(start, 3 * PAGE, PAGE, MREMAP_MAYMOVE) == start);
+	write_to(start + PAGE, start, 0);
+}
+
+static void moved_and_cut_off(void)
+{
+	char *start = anonymous(3, PROT_READ | PROT_WRITE), *elsewhere = anonymous(3, PROT_NONE);
+	by();
+	CHECK(mremap(start, 3 * PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, elsewhere) == elsewhere);
+	write_to(start + PAGE, start, 0);
+}
+
 static void not_inherited(void)
 {
 	char *start = anonymous(3, PROT_READ | PROT_WRITE);
@@ -433,8 +449,8 @@ static const struct {
 	CASE(truncated_memfd), CASE(truncated_among_many), CASE(truncated_after_rename), CASE(replaced_by_rename), CASE(beyond_end),
 	CASE(cut_and_regrown), CASE(disk_full_after_cut), CASE(disk_full), CASE(null_pointer), CASE(never_mapped),
 	CASE(non_canonical), CASE(unmapped), CASE(made_read_only), CASE(read_only_file), CASE(not_executable),
-	CASE(clobbered), CASE(moved_away), CASE(not_inherited), CASE(stack_overflow), CASE(thread_stack_overflow),
-	CASE(handled), CASE(storm),
+	CASE(clobbered), CASE(moved_away), CASE(cut_off), CASE(moved_and_cut_off), CASE(not_inherited), CASE(stack_overflow),
+	CASE(thread_stack_overflow), CASE(handled), CASE(storm),
 };
 
 int main(int argc, char **argv)

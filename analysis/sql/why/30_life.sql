@@ -2,9 +2,9 @@
 CREATE OR REPLACE TABLE life AS
 WITH
 mapped AS (
-    SELECT stood.*, made, ended, lead(from_ns) OVER (ORDER BY from_ns, start) AS next_ns,
-        if(inode <> 0 OR path <> '', file_text(path, dev, inode), 'memory') AS thing
-    FROM stood
+    SELECT stood.*, made, ended, remapped_text(ended, address) AS ended_by, lead(from_ns) OVER (ORDER BY from_ns, start) AS next_ns,
+        if(inode <> 0 OR path <> '', file_text(path, dev, inode), 'memory') AS thing, if(inode = 0, 0, page_down(offset_bytes) - (page_down(address) - start)) AS begin_bytes
+    FROM stood JOIN question USING (capture, space)
     LEFT JOIN calls_told AS made ON stood.capture = made.capture AND stood.call_ns = made.call_ns AND cause_tid = made.tid
     LEFT JOIN calls_told AS ended ON stood.capture = ended.capture AND end_call_ns = ended.call_ns AND end_tid = ended.tid
 ),
@@ -16,7 +16,7 @@ sized AS (
 ),
 changes AS (
     SELECT DISTINCT ON (capture, ts_enter_ns, files.tid)
-        files.*, stood.offset_bytes AS at_bytes, stood.start, stood."end", stood.perms, stood.path, stood.path_bytes
+        files.*, min(stood.from_ns) OVER (PARTITION BY files.capture, ts_enter_ns, files.tid) < ts_enter_ns AS was_there, stood.offset_bytes AS at_bytes, stood.start, stood."end", stood.perms, stood.path, stood.path_bytes
     FROM file_changes AS files
     JOIN stood ON files.capture = stood.capture AND files.dev = stood.dev AND files.inode = stood.inode AND stood.inode <> 0
         AND coalesce(files.generation = stood.generation, true) AND ts_enter_ns < coalesce(stood.to_ns, 18446744073709551615)
@@ -24,8 +24,13 @@ changes AS (
 )
 SELECT
     capture, from_ns AS ts_ns, 'mapping' AS what, if(reason IS NULL, 'certain', 'possible') AS certainty, reason,
-    format('{} {}{}{}, at {}', perms, thing, if(inode <> 0, ' +' || address_text(page_down(offset_bytes)), ''),
-        if(size_bytes IS NULL OR inode = 0, '', format(' ({} long then)', size_text(size_bytes))), range_text(start, "end"))
+    format('{} {}{}{}, at {}{}{}', perms, thing,
+        if(inode <> 0, ' +' || address_text(begin_bytes), ''),
+        if(size_bytes IS NULL OR inode = 0, '', format(' ({} long then)', size_text(size_bytes))), range_text(start, "end"),
+        -- what was unmapped or changed later, or before this page was, is not in it
+        if(made.syscall IN ('mmap', 'old_mmap') AND start >= made.low AND "end" <= made.high AND (start > made.low OR "end" < made.high),
+            ', a part of ' || range_text(made.low, made.high) || ' that was mapped at once', ''),
+        if(inode <> 0 AND page_down(offset_bytes) > begin_bytes, format('; the address is at +{}', address_text(page_down(offset_bytes))), ''))
     || format('; {}{}', cause, CASE
         WHEN made.whom IS NOT NULL THEN ' by ' || made.whom
         WHEN cause = 'baseline' THEN ', it was there when the recording began'
@@ -38,22 +43,30 @@ FROM sized
 UNION ALL BY NAME
 SELECT
     mapped.capture, to_ns AS ts_ns, 'unmapped' AS what, if(reason IS NULL, 'certain', 'possible') AS certainty, reason,
-    format('{} at {}; {}{}', thing, range_text(start, "end"), end_cause, coalesce(' by ' || ended.whom, '')) AS text,
+    format('{} at {}; {}{}{}', thing, range_text(start, "end"), end_cause, coalesce(' by ' || ended.whom, ''), coalesce(', which ' || ended_by, '')) AS text,
     coalesce(ended.pid, mapped.pid) AS pid, end_tid AS tid, ended.comm AS comm, end_cause AS call, end_call_ns AS call_ns, ended.stack_id AS stack_id,
     start, "end", perms, dev, inode, generation, path, path_bytes, offset_bytes
 FROM mapped JOIN question ON to_ns <= at_ns
 WHERE next_ns IS DISTINCT FROM to_ns
 UNION ALL BY NAME
 SELECT
-    capture, ts_enter_ns AS ts_ns, if(new_size_bytes > old_size_bytes, 'growth', 'truncation') AS what, if(doubt IS NULL, 'certain', 'possible') AS certainty,
-    doubt AS reason,
+    capture, ts_enter_ns AS ts_ns, if(new_size_bytes > old_size_bytes, 'growth', 'truncation') AS what,
+    -- what was mapped before was there
+    coalesce(doubt, if(old_size_bytes IS NULL AND NOT was_there, unknown_size_text(operation, flags), NULL)) AS reason,
+    if(reason IS NULL, 'certain', 'possible') AS certainty,
     format('{} by {}: {}{}; offset {} is {} then', operation, thread_text(comm, pid, tid),
-        if(old_size_bytes IS NULL, '', 'from ' || size_text(old_size_bytes) || ' '), 'to ' || size_text(new_size_bytes),
+        CASE
+            WHEN old_size_bytes IS NOT NULL THEN 'from ' || size_text(old_size_bytes) || ' '
+            WHEN was_there THEN 'from a size not recorded '
+            ELSE ''
+        END, 'to ' || size_text(new_size_bytes),
         address_text(page_down(at_bytes)), if(page_down(at_bytes) < new_size_bytes, 'in the file', 'beyond its end')) AS text,
     pid, tid, comm, operation AS call, ts_enter_ns AS call_ns, stack_id, start, "end", perms, dev, inode, generation, path, path_bytes,
     at_bytes AS offset_bytes, new_size_bytes AS size_bytes
 FROM changes
-WHERE operation <> 'fallocate' AND new_size_bytes IS NOT NULL
+WHERE operation <> 'fallocate' AND new_size_bytes IS DISTINCT FROM old_size_bytes AND new_size_bytes IS NOT NULL
+    -- a file that this call must have created (O_EXCL) had no bytes to lose
+    AND (old_size_bytes IS NOT NULL OR coalesce(flags & 192 <> 192, true))
 UNION ALL BY NAME
 -- flags: include/uapi/linux/falloc.h
 SELECT

@@ -17,11 +17,19 @@ SELECT
     if(coalesce(latest.reason, doubt.reason) IS NULL, 'certain', 'possible') AS certainty, coalesce(latest.reason, doubt.reason) AS reason,
     CASE
         WHEN latest.start IS NULL THEN format('nothing was ever mapped at {}, as far as recorded', address_text(address))
-        WHEN to_ns <= at_ns THEN format('nothing is mapped at {}; {} lay there until {}{} {} before', address_text(address), thing,
-            end_cause, coalesce(' by ' || whom, ''), span_text(at_ns - to_ns))
+        WHEN to_ns <= at_ns THEN format('nothing is mapped at {}; {} lay there until {}{}{} {} before', address_text(address), thing,
+            end_cause, coalesce(' by ' || whom, ''), coalesce(format(', which {},', remapped_text(calls_told, address)), ''),
+            span_text(at_ns - to_ns))
         ELSE format('{} lies in {}{}, {}{}', address_text(address), thing,
             if(latest.inode <> 0, ' +' || address_text(latest.offset_bytes), ''), perms,
-            if(latest.inode <> 0 AND page_down(latest.offset_bytes) >= (SELECT arg_max(size_bytes, ts_ns) FROM life WHERE what IN ('truncation', 'growth', 'mapping')),
+            if(latest.inode <> 0 AND page_down(latest.offset_bytes) >= (
+                    SELECT arg_max(sizes.size_bytes, sizes.ts_ns) FROM (
+                        SELECT ts_ns, size_bytes FROM life WHERE what IN ('truncation', 'growth', 'mapping')
+                        UNION ALL
+                        SELECT ts_ns, size_bytes FROM file_sizes
+                        WHERE file_sizes.capture = latest.capture AND file_sizes.dev = latest.dev AND file_sizes.inode = latest.inode AND ts_ns <= at_ns
+                    ) AS sizes
+                ),
                 ', beyond the end of the file as last seen; touching it raises SIGBUS', ''))
     END AS text,
     latest.pid, latest.start, latest."end", latest.perms, latest.dev, latest.inode, latest.generation, latest.path, latest.path_bytes, latest.offset_bytes
