@@ -45,7 +45,8 @@ def counts(
     half of the time in which the address space is known. At that rate, going on from the count at the end, the limit
     is reached at the time shown. A line that gains less than one VMA in that half is flat.
 
-    A table shows the address spaces with the most VMAs. "makers" is what made most of those there at the peak.
+    A table shows the address spaces with the most VMAs. "makers" is what made most of those there at the peak. A
+    mapping that the kernel merged into a VMA that was there made none, so calls can be more than the VMAs they made.
     "certainty" is that of the count at the end: while records were lost, there can have been more than the peak.
     """
     from analysis import counts as counting

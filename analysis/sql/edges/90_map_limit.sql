@@ -2,8 +2,9 @@
 -- One finding for each thread, call and reason, at the first failure. high: the address space had as many VMAs as it may; info:
 -- it had fewer, and another reason is likely: a hole in the range (mprotect, madvise, mlock, msync), RLIMIT_MEMLOCK (mlock),
 -- RLIMIT_AS, RLIMIT_DATA or overcommit. Certain if even without the VMAs that may be one with a neighbour of the same kind the
--- limit is reached, or if the call can fail for nothing else. VMAs are counted as in vma_counts. facts: failures (calls), last_ns (entry of the last), vmas,
--- vmas_at_most, limit_vmas, likely (limit, hole, locked memory, raced or accounted, size), asked (range of the first), makers (what made most).
+-- limit is reached, or if the call can fail for nothing else. VMAs are counted as in vma_counts. facts: failures (calls),
+-- last_ns (entry of the last), vmas, vmas_at_most, limit_vmas, likely (limit, hole, locked memory, raced or accounted, size),
+-- asked (range of the first), makers (what made most).
 -- Cost: nothing without such failures; else a range join of two failures a second with the VMAs of their address spaces.
 WITH
 failures AS MATERIALIZED (
