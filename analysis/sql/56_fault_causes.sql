@@ -1,8 +1,11 @@
 -- Why did each fault happen: what was mapped at the address then, or had been, and who changed that or the file under it?
 -- The timeline is asked for the page that faulted, the record of file sizes for the file behind it. A fault is itself
--- evidence: it tells on which side of a call that was under way the change had come.
+-- evidence: it tells on which side of a call that was under way the change had come, and how long the file was then. So where
+-- no call is known to have cut the file, those that can have are the calls by a path that tells no file any more and that set
+-- exactly the size that the kernel saw at the fault, since the file was last known to be longer; the nearest is named first.
 -- Cost: reads the timeline once, of address spaces with faults, and what touches pages that faulted. 0.4 s of CPU where nothing
--- faulted, 1 % of the rebuild of 10 million events; 22 us a fault, twice the rebuild where every third record is a fault.
+-- faulted, 1 % of the rebuild of 10 million events; 22 us a fault, twice the rebuild where every third record is a fault;
+-- 0.1 ms more for a SIGBUS that has suspects, however many they are.
 CREATE VIEW fault_causes (
     -- directory name of the capture
     capture,
@@ -75,6 +78,16 @@ CREATE VIEW fault_causes (
     old_size_bytes,
     -- its truncation: size after [bytes]
     new_size_bytes,
+    -- its truncation: path as its caller gave it, null for a call by fd
+    by_path,
+    -- its truncation: whether only the size that it set tells that it can have been this file
+    by_size,
+    -- calls by a path that tells no file for certain, and that set the size that the kernel saw at the fault, nearest first, at
+    -- most eight: each with pid, tid, comm, stack_id, call, ns (its entry), path, doubt and more. The first is that of by_pid
+    -- where by_size, else they came after that
+    suspects,
+    -- how many they are
+    suspect_count,
     -- what became of the process: killed, ended, handled or open (see fault_outcomes)
     outcome,
     -- when it ended [ns, CLOCK_MONOTONIC]
@@ -209,7 +222,7 @@ inherited AS (
         AND timeline.from_ns <= mapped_ns AND coalesce(timeline.to_ns > mapped_ns, true)
     WHERE mapped_cause = 'fork'
 ),
-made AS (
+made AS MATERIALIZED (
     SELECT
         found.* REPLACE (
             coalesce(first.mapped_ns, found.mapped_ns) AS mapped_ns, coalesce(first.mapped_cause, found.mapped_cause) AS mapped_cause,
@@ -272,13 +285,14 @@ sizes AS MATERIALIZED (
 ),
 bad AS (
     SELECT
-        placed.*, placed.offset_bytes & ~4095::UBIGINT AS page_bytes
-    FROM placed WHERE signal = 'SIGBUS' AND code = 2 AND inode <> 0
+        made.*, made.offset_bytes & ~4095::UBIGINT AS page_bytes
+    FROM made WHERE signal = 'SIGBUS' AND code = 2 AND inode <> 0
 ),
 seen AS (
     SELECT
         bad.hit, any_value(bad.capture) AS capture, any_value(bad.dev) AS dev, any_value(bad.inode) AS inode, any_value(bad.generation) AS generation,
         any_value(page_bytes) AS page_bytes, any_value(ts_ns) AS ts_ns, any_value(exact_size) AS exact_size,
+        any_value(mapped_ns) AS mapped_ns, any_value(mapped_call_ns) AS mapped_call_ns, any_value(path) AS path,
         arg_max(size, ns) FILTER (ns <= ts_ns) AS size_bytes, max(ns) FILTER (ns <= ts_ns) AS size_ns,
         arg_max(sizes.certainty, ns) FILTER (ns <= ts_ns) AS size_certainty,
         max(ns) FILTER (ns <= ts_ns AND size > page_bytes) AS enough_ns,
@@ -291,11 +305,18 @@ seen AS (
 -- the first call after which the file was too short, and stayed so as far as calls tell
 cuts AS (
     SELECT
-        hit, coalesce(any_value(exact_size), any_value(size_bytes)) AS size_bytes, if(any_value(exact_size) IS NULL, any_value(size_ns), any_value(ts_ns)) AS size_ns,
+        hit, any_value(seen.capture) AS capture, any_value(ts_ns) AS ts_ns, any_value(exact_size) AS exact_size, any_value(path) AS path,
+        any_value(mapped_ns) AS mapped_ns, any_value(mapped_call_ns) AS mapped_call_ns,
+        coalesce(any_value(exact_size), any_value(size_bytes)) AS size_bytes, if(any_value(exact_size) IS NULL, any_value(size_ns), any_value(ts_ns)) AS size_ns,
         any_value(size_bytes) AS seen_size, any_value(size_certainty) AS size_certainty, any_value(page_bytes) AS page_bytes,
         any_value(enough_ns) AS enough_ns, any_value(later_size) AS later_size, count(files.tid) AS candidates,
+        -- the page was there since the file was mapped
+        coalesce(any_value(enough_ns) >= any_value(mapped_ns) OR any_value(enough_ns) >= any_value(mapped_call_ns), false) AS was_long,
+        bool_or(new_size_bytes = exact_size) AS explained,
         arg_min({'pid': files.pid, 'tid': files.tid, 'comm': files.comm, 'stack_id': files.stack_id, 'call': operation, 'ns': ts_enter_ns, 'to_ns': ts_exit_ns,
-            'old': old_size_bytes, 'new': new_size_bytes, 'doubt': doubt}, ts_exit_ns) AS cut
+            'old': old_size_bytes, 'new': new_size_bytes, 'path': path_given, 'identity': identity, 'doubt': doubt}, ts_exit_ns) AS cut,
+        -- another file can have had that path
+        coalesce(arg_min(identity = 'mapping' AND NOT sole, ts_exit_ns), false) AS weak
     FROM seen
     LEFT JOIN (
         -- a file that only its mappings tell is taken where no call is known to have cut it
@@ -310,18 +331,101 @@ cuts AS (
     ) AS files USING (hit)
     GROUP BY hit
 ),
+valid AS (
+    SELECT
+        * REPLACE (
+            if(
+                -- a truncation before the file was mapped did not take the page from the mapping; one under way at the fault can have
+                cut.to_ns > mapped_ns AND (size_bytes <= page_bytes OR size_bytes IS NULL OR (exact_size IS NULL AND cut.to_ns > ts_ns))
+                    -- what was too short when it was mapped needs nobody who cut it: a guess at the file makes none
+                    AND (cut.identity <> 'mapping' OR was_long OR seen_size IS NULL),
+                cut, NULL
+            ) AS cut
+        )
+    FROM cuts
+),
+decided AS MATERIALIZED (
+    SELECT
+        * REPLACE (weak AND cut IS NOT NULL AND exact_size IS NOT NULL AS weak),
+        -- what a call must have set to be a suspect. One that is known to have set what the kernel saw leaves no room for others
+        CASE
+            WHEN cut IS NULL OR NOT explained THEN exact_size
+            WHEN cut.doubt IS NOT NULL THEN cut.new
+        END AS suspect_size,
+        -- and when it must have returned later than
+        greatest(coalesce(enough_ns, 0), mapped_ns, if(weak AND exact_size IS NOT NULL, 0, coalesce(cut.to_ns, 0))) AS suspect_after
+    FROM valid
+),
+-- calls whose path tells no file, or told it only afterwards, in the order of their entries; and how many of that size had
+-- entered, and had returned, by then
+untold AS MATERIALIZED (
+    SELECT
+        *, row_number() OVER entered AS number, count(*) OVER entered_by AS entered, count(*) OVER returned_by AS returned
+    FROM file_calls
+    WHERE errno = 0 AND coalesce(identity = 'path', true) AND new_size_bytes IN (SELECT suspect_size FROM decided)
+    WINDOW
+        entered AS (PARTITION BY capture, new_size_bytes ORDER BY ts_enter_ns, ts_exit_ns, tid),
+        entered_by AS (PARTITION BY capture, new_size_bytes ORDER BY ts_enter_ns),
+        returned_by AS (PARTITION BY capture, new_size_bytes ORDER BY ts_exit_ns)
+),
+-- how many entered before the fault and had not returned too early: two lookups, however many there are
+between_them AS (
+    SELECT
+        hit, decided.capture, suspect_size, suspect_after, path, upto.entered, upto.entered - coalesce(before.returned, 0) AS number
+    FROM (FROM decided WHERE suspect_size <= page_bytes) AS decided
+    ASOF JOIN untold AS upto ON decided.capture = upto.capture AND suspect_size = upto.new_size_bytes AND ts_ns >= upto.ts_enter_ns
+    ASOF LEFT JOIN untold AS before
+        ON decided.capture = before.capture AND suspect_size = before.new_size_bytes AND suspect_after >= before.ts_exit_ns
+),
+suspected AS (
+    SELECT
+        hit, any_value(near.number) AS number,
+        list({
+            'pid': calls.pid, 'tid': calls.tid, 'comm': calls.comm, 'stack_id': calls.stack_id, 'call': operation, 'ns': ts_enter_ns,
+            'to_ns': ts_exit_ns, 'old': old_size_bytes, 'new': new_size_bytes, 'path': path_given, 'identity': identity,
+            'doubt': CASE
+                WHEN path_given IS NULL THEN 'the file of the call is not recorded'
+                WHEN identity = 'path' THEN 'the path of the call led to another file afterwards'
+                ELSE 'the file of the call could not be told by its path afterwards'
+            END || if(NOT starts_with(path_given, '/') AND suffix(path, '/' || plain_path(path_given)), ', though the path of this one ends in it', '')
+                || if(plain_path(path_given) = path, ', though this one was mapped by it', '')
+        } ORDER BY calls.number DESC) AS suspects
+    FROM (
+        SELECT *, unnest(range(greatest(entered - 8, 0) + 1, entered + 1)) AS nth FROM between_them WHERE number > 0
+    ) AS near
+    JOIN untold AS calls ON near.capture = calls.capture AND suspect_size = new_size_bytes AND nth = calls.number AND ts_exit_ns > suspect_after
+    GROUP BY hit
+),
+counted AS (
+    SELECT
+        decided.*, suspects,
+        -- what only a path tells that another file can have had is one of those of its size
+        if(weak AND number = 1, 0, coalesce(number, 0)) AS suspect_count,
+        coalesce(if(weak, number > 1, cut IS NULL AND number > 0 AND (was_long OR seen_size IS NULL)), false) AS by_size
+    FROM decided LEFT JOIN suspected USING (hit)
+),
+weighed AS (
+    SELECT
+        hit, size_bytes, size_ns, seen_size, size_certainty, page_bytes, enough_ns, later_size, candidates, was_long, suspects, suspect_count, by_size,
+        CASE
+            WHEN suspect_count = 0 OR (cut IS NULL AND NOT by_size) THEN cut
+            WHEN by_size THEN struct_update(suspects[1], doubt := suspects[1].doubt || '; it ' || if(suspect_count > 1,
+                'is one of ' || suspect_count || ' calls that set', 'set') || ' the size that the kernel saw at the fault')
+            WHEN explained OR exact_size IS NULL
+                THEN struct_update(cut, doubt := cut.doubt || '; it is one of ' || (suspect_count + 1) || ' calls that set that size')
+            ELSE struct_update(cut, doubt := coalesce(cut.doubt || '; ', '') || if(suspect_count = 1, 'a later call', suspect_count || ' later calls')
+                || ' by path, whose file is not certain, set the size that the kernel saw at the fault')
+        END AS cut
+    FROM counted
+),
 told AS (
     SELECT
         made.*, guards.hit IS NOT NULL AS guarded, of_stack, stack_start, stack_end,
         left_out.hit IS NOT NULL AS not_copied, left_out.call_ns AS kept_call_ns, left_out.tid AS kept_tid,
         left_out.start AS kept_start, left_out."end" AS kept_end, left_out.perms AS kept_perms, left_out.path AS kept_path,
         left_out.dev AS kept_dev, left_out.inode AS kept_inode, left_out.mapped_ns AS kept_mapped_ns,
-        size_bytes, size_ns, seen_size, size_certainty, page_bytes, enough_ns, later_size, candidates,
-        -- the page was there since the file was mapped
-        enough_ns >= made.mapped_ns OR enough_ns >= made.mapped_call_ns AS was_long,
-        -- a truncation before the file was mapped did not take the page from the mapping; one under way at the fault can have
-        if(cut.to_ns > made.mapped_ns AND (size_bytes <= page_bytes OR size_bytes IS NULL OR (exact_size IS NULL AND cut.to_ns > ts_ns)), cut, NULL) AS cut
-    FROM made LEFT JOIN guards USING (hit) LEFT JOIN stacks_above USING (hit) LEFT JOIN left_out USING (hit) LEFT JOIN cuts USING (hit)
+        weighed.* EXCLUDE (hit)
+    FROM made LEFT JOIN guards USING (hit) LEFT JOIN stacks_above USING (hit) LEFT JOIN left_out USING (hit) LEFT JOIN weighed USING (hit)
 ),
 named AS (
     SELECT
@@ -424,6 +528,8 @@ reasoned AS (
             WHEN what = 'truncated' AND cut IS NULL THEN 'the call that truncated it was not recorded, or its file could not be looked up by path'
             WHEN what = 'truncated' AND cut.doubt IS NOT NULL THEN cut.doubt
             WHEN what = 'truncated' AND candidates > 1 THEN 'several calls truncated it, and how long it was before each is not recorded'
+            WHEN what = 'beyond end' AND suspect_count > 0 AND cut IS NULL
+                THEN 'the file can have grown since it was mapped: a call by path, whose file is not certain, set the size that the kernel saw'
             WHEN what = 'beyond end' AND seen_size IS NULL THEN 'how long the file was when it was mapped is not recorded'
             WHEN exact_size IS NOT NULL THEN NULL
             WHEN what IN ('truncated', 'beyond end', 'within file') AND size_certainty <> 'certain' THEN 'the file was looked up by its path, after the call'
@@ -451,6 +557,8 @@ answers AS (
         if(what = 'truncated', cut.call, coalesce(call_name, culprit_cause)) AS by_call,
         if(what = 'truncated', cut.ns, coalesce(culprit_call_ns, culprit_ns)) AS by_ns,
         if(what = 'truncated', cut.old, NULL) AS old_size_bytes, if(what = 'truncated', cut.new, NULL) AS new_size_bytes,
+        if(what = 'truncated', cut.path, NULL) AS by_path, coalesce(what = 'truncated' AND by_size, false) AS by_size, was_long,
+        if(what = 'truncated' AND suspect_count > 0, suspects, []) AS suspects, if(what = 'truncated', suspect_count, 0) AS suspect_count,
         if(effect_ns <= ts_ns, effect_ns, NULL) AS effect_ns, outcome, ended_ns, exit_status, stack_start, stack_end, page_bytes, cut_off
     FROM reasoned JOIN fault_outcomes USING (capture, ts_ns, pid, tid)
 ),
@@ -467,13 +575,17 @@ worded AS (
         CASE access WHEN 'write' THEN 'is not to be written' WHEN 'execute' THEN 'is not to be executed' ELSE 'is not accessible' END AS refusal,
         -- a reading of the maps shows what calls that were not recorded had done until then
         if(by_call IN ('not seen', 'resync'), 'a call that was not recorded', coalesce(by_whom, 'it')) AS actor,
+        -- others that can have set that size: two are told
+        array_to_string(list_transform(suspects[if(by_size, 2, 1):if(by_size, 3, 2)], lambda s: format('; {} had cut {} to {} by {} {} before',
+            thread_text(s.comm, s.pid, s.tid), coalesce(s.path, 'a file'), size_text(s.new), s.call, span_text(ts_ns - s.ns))), '')
+            || if(suspect_count > if(by_size, 3, 2), format('; so had {} more', suspect_count - if(by_size, 3, 2)), '') AS others,
         CASE by_call WHEN 'not seen' THEN ago WHEN 'resync' THEN 'at least ' || ago ELSE format('by {} {}', by_call, ago) END AS deed
     FROM answers
 )
 SELECT
     capture, host, ts_ns, space, pid, tid, comm, stack_id, signal, code, address, cause, certainty, reason, access, start, "end", perms,
     mapped_ns, dev, inode, generation, path, path_bytes, offset_bytes, size_bytes, size_ns, by_pid, by_tid, by_comm, by_stack_id, by_call, by_ns,
-    old_size_bytes, new_size_bytes, outcome, ended_ns, exit_status,
+    old_size_bytes, new_size_bytes, by_path, by_size, suspects, suspect_count, outcome, ended_ns, exit_status,
     thread_text(comm, pid, tid) || CASE
         WHEN outcome = 'killed' THEN format(' was killed by {} at {}', signal, address_text(address))
         ELSE format(' took {} at {}', signal, address_text(address)) || CASE
@@ -486,10 +598,12 @@ SELECT
             END, span_text(ended_ns - ts_ns))
         END
     END || ': ' || CASE cause
-        WHEN 'truncated' THEN if(by_ns IS NULL,
-            format('offset {} of {} lies beyond its end, at {}, and it was longer once mapped', address_text(offset_bytes), thing, size_text(size_bytes)),
+        WHEN 'truncated' THEN if(by_ns IS NULL OR by_size,
+            format('offset {} of {} lies beyond its end, at {}', address_text(offset_bytes), thing, size_text(size_bytes))
+                || if(was_long, ', and it was longer once mapped', '')
+                || if(by_size, format('; {} had cut {} to that size by {} {}', by_whom, coalesce(by_path, 'a file'), by_call, ago), ''),
             format('offset {} of {} was beyond its end; {} had cut the file{} to {} by {} {}', address_text(offset_bytes), thing, by_whom,
-                coalesce(' from ' || size_text(old_size_bytes), ''), size_text(new_size_bytes), by_call, ago))
+                coalesce(' from ' || size_text(old_size_bytes), ''), size_text(new_size_bytes), by_call, ago)) || others
         WHEN 'beyond end' THEN format(if(seen_size IS NULL, 'offset {} of {} lies beyond its end, at {}; {}', 'offset {} of {} was never in the file, {} long; {}'),
             address_text(offset_bytes), thing, size_text(size_bytes), CASE
                 WHEN by_whom IS NOT NULL THEN format('{} had mapped {} of it by {} {}', by_whom, size_text("end" - start), by_call, ago)

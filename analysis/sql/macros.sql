@@ -69,6 +69,8 @@ CREATE MACRO no_formula(text) AS CASE
         THEN format('\x{:02x}', unicode(text)) || text[2:]
     ELSE text
 END;
+-- a path without what leads nowhere: a/./b//c is a/b/c
+CREATE MACRO plain_path(path) AS regexp_replace(regexp_replace(path, '/(\./|/)+', '/', 'g'), '^(\./)+', '');
 -- bytes as text; those that are not UTF-8 stand as \xNN
 CREATE MACRO text_of(bytes) AS coalesce(try(decode(bytes)), bytes::VARCHAR);
 -- How many VMAs are these rectangles, from when to when? Each rectangle is one more from its first instant to its last, and where

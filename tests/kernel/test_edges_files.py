@@ -39,7 +39,8 @@ BY_PATH = {
     "by_path_unlinked": "the path led nowhere after the call",
     "by_path_moved": "the path led nowhere after the call",
     "by_path_exchanged": "the path led nowhere after the call",
-    "by_path_relative": "the path led nowhere after the call",
+    "by_path_relative": "the file of the call could not be told by its path afterwards, though the path of this one",
+    "by_path_linked": "the file of the call could not be told by its path afterwards; it is one of 2 calls",
 }
 """Why the file of a call by path is only possible. A file that is too old to be the one counts as none."""
 

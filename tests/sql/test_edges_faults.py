@@ -214,7 +214,150 @@ def told_by_its_path_is_possible(machine: Machine) -> Thread:
     return _cut_and_touched(machine, told_by_its_path_is_possible, PAGE, identity="path")
 
 
-@_case(cause="within file", by_pid=None)
+# -- calls by a path that tells no file: what they set is what is known of them
+
+UNTOLD = "the file of the call could not be told by its path afterwards"
+SET_IT = "it set the size that the kernel saw at the fault"
+
+
+def _cut_by_path(machine: Machine, thread: Thread, new: int, path: bytes, **more: Any) -> None:
+    told = {"operation": "truncate", "path_given": path, "inode": None, "dev": None, "identity": None} | more
+    machine.cut(thread, None, new, generation=None, **told)
+
+
+@_case(cause="truncated", reason=f"{UNTOLD}; {SET_IT}", by_call="truncate", by_path="/elsewhere/link", by_size=True,
+       new_size_bytes=PAGE, suspect_count=1)  # fmt: skip
+def who_set_the_size_that_the_kernel_saw(machine: Machine) -> Thread:
+    """And not who set it before the file was seen longer, set another one, came later, or surely cut another file."""
+    victim, cutter, other = machine.three()
+    _cut_by_path(machine, other, PAGE, b"/elsewhere/early")
+    machine.map_file(victim, 3, 3 * PAGE)
+    _cut_by_path(machine, cutter, PAGE, b"/elsewhere/link")
+    _cut_by_path(machine, other, 0, b"/elsewhere/more")
+    machine.cut(other, 3 * PAGE, PAGE, inode=199)
+    _cut_by_path(machine, other, PAGE, b"/elsewhere/failed", errno=2)
+    machine.bus(victim, PAGE)
+    _cut_by_path(machine, other, PAGE, b"/elsewhere/late")
+    _blames(who_set_the_size_that_the_kernel_saw, cutter)
+    return victim
+
+
+@_case(
+    cause="truncated",
+    reason=f"{UNTOLD}; it is one of 4 calls that set the size that the kernel saw at the fault",
+    suspect_count=4,
+)
+def the_nearest_is_named_first(machine: Machine) -> Thread:
+    """A file of the same name, in a directory that is not recorded, says less than the time does."""
+    victim, decoy, killer = machine.three()
+    machine.map_file(victim, 3, 3 * PAGE)
+    for name in (b"/elsewhere/one", b"/elsewhere/two", b"./store.db"):
+        machine.now_ns += 1000000
+        _cut_by_path(machine, decoy, PAGE, name)
+    machine.now_ns += 1000000
+    _cut_by_path(machine, killer, PAGE, b"/elsewhere/link")
+    machine.bus(victim, PAGE)
+    _blames(the_nearest_is_named_first, killer)
+    return victim
+
+
+@_case(cause="truncated", reason=f"{UNTOLD}, though the path of this one ends in it; {SET_IT}", by_path="data/store.db")
+def a_relative_path_that_the_files_path_ends_in(machine: Machine) -> Thread:
+    victim, cutter, _ = machine.three()
+    machine.map_file(victim, 3, 3 * PAGE)
+    _cut_by_path(machine, cutter, PAGE, b"data/store.db")
+    machine.bus(victim, PAGE)
+    _blames(a_relative_path_that_the_files_path_ends_in, cutter)
+    return victim
+
+
+@_case(cause="truncated", by_size=True, reason=f"the path of the call led to another file afterwards; {SET_IT}")
+def looked_up_too_late(machine: Machine) -> Thread:
+    victim, cutter, _ = machine.three()
+    machine.map_file(victim, 3, 3 * PAGE)
+    _cut_by_path(machine, cutter, PAGE, b"/elsewhere/link", dev=8, inode=199, identity="path")
+    machine.bus(victim, PAGE)
+    _blames(looked_up_too_late, cutter)
+    return victim
+
+
+@_case(cause="truncated", by_size=True, reason=f"the file of the call is not recorded; {SET_IT}", by_path=None)
+def a_path_that_could_not_be_read(machine: Machine) -> Thread:
+    victim, cutter, _ = machine.three()
+    machine.map_file(victim, 3, 3 * PAGE)
+    _cut_by_path(machine, cutter, PAGE, None)  # type: ignore[arg-type]
+    machine.bus(victim, PAGE)
+    _blames(a_path_that_could_not_be_read, cutter)
+    return victim
+
+
+@_case(cause="truncated", certainty="certain", suspect_count=0)
+def what_is_certain_leaves_no_suspects(machine: Machine) -> Thread:
+    victim, cutter, other = machine.three()
+    machine.map_file(victim, 3, 3 * PAGE)
+    machine.cut(cutter, 3 * PAGE, PAGE)
+    _cut_by_path(machine, other, PAGE, b"store.db")
+    machine.bus(victim, PAGE)
+    _blames(what_is_certain_leaves_no_suspects, cutter)
+    return victim
+
+
+@_case(
+    cause="truncated",
+    by_size=False,
+    suspect_count=1,
+    reason="a later call by path, whose file is not certain, set the size that the kernel saw at the fault",
+)
+def a_cut_to_another_size_than_the_kernel_saw(machine: Machine) -> Thread:
+    """It can have been written to since, and cut again."""
+    victim, cutter, other = machine.three()
+    machine.map_file(victim, 3, 3 * PAGE)
+    machine.cut(cutter, 3 * PAGE, 0)
+    _cut_by_path(machine, other, PAGE, b"/elsewhere/link")
+    machine.bus(victim, PAGE)
+    _blames(a_cut_to_another_size_than_the_kernel_saw, cutter)
+    return victim
+
+
+@_case(
+    cause="truncated",
+    reason="the file was looked up by its path, after the call; it is one of 2 calls that set that size",
+)
+def looked_up_by_its_path_with_another_call_since(machine: Machine) -> Thread:
+    victim, cutter, other = machine.three()
+    machine.map_file(victim, 3, 3 * PAGE)
+    _cut_by_path(machine, other, PAGE, b"/elsewhere/before")
+    machine.cut(cutter, None, PAGE, operation="truncate", identity="path", path_given=b"/found")
+    _cut_by_path(machine, other, PAGE, b"/elsewhere/link")
+    machine.bus(victim, PAGE)
+    _blames(looked_up_by_its_path_with_another_call_since, cutter)
+    return victim
+
+
+@_case(
+    cause="beyond end",
+    by_call="mmap",
+    reason="the file can have grown since it was mapped: a call by path, whose file is not certain, set the size that "
+    "the kernel saw",
+)
+def too_short_when_it_was_mapped_needs_no_cut(machine: Machine) -> Thread:
+    victim, cutter, _ = machine.three()
+    machine.map_file(victim, 3, PAGE)
+    _cut_by_path(machine, cutter, PAGE, b"store.db")
+    machine.bus(victim, PAGE)
+    return victim
+
+
+@_case(cause="within file", by_pid=None, suspect_count=0)
+def without_the_size_at_the_fault_there_are_no_suspects(machine: Machine) -> Thread:
+    victim, cutter, _ = machine.three()
+    machine.map_file(victim, 3, 3 * PAGE)
+    _cut_by_path(machine, cutter, PAGE, b"store.db")
+    machine.bus(victim)
+    return victim
+
+
+@_case(cause="within file", by_pid=None, suspect_count=0)
 def another_file_of_the_same_number_is_not_it(machine: Machine) -> Thread:
     victim, cutter, _ = machine.three()
     machine.map_file(victim, 3, 3 * PAGE, generation=5)
@@ -521,6 +664,107 @@ def test_what_calls_of_a_gap_did_is_told_as_not_recorded(tmp_path: Path) -> None
     assert "too early" in bus["reason"]
     assert "a call that was not recorded had made it r--p" in segv["sentence"]
     assert segv["by_pid"] is None
+
+
+def _only_fault(tmp_path: Path, machine: Machine) -> dict[str, Any]:
+    with Engine(open_captures([build_capture(tmp_path / "capture", machine.rows)])) as engine:
+        [row] = engine.query("FROM fault_causes").dicts()
+    return row
+
+
+def test_suspects_are_told_with_the_paths_they_gave(causes: dict[str, list[dict[str, Any]]]) -> None:
+    [row] = causes["the_nearest_is_named_first"]
+    decoy = BLAMED["the_nearest_is_named_first"] - 1
+    assert (
+        row["sentence"]
+        .replace(f"{row['ts_ns'] - row['by_ns']} ns before", "just before")
+        .endswith(
+            "offset 0x1005 of /data/store.db lies beyond its end, at 4 KiB, and it was longer once mapped; "
+            f"cutter (pid {row['by_pid']}) had cut /elsewhere/link to that size by truncate just before; "
+            f"cutter (pid {decoy}) had cut ./store.db to 4 KiB by truncate 1 ms before; "
+            f"cutter (pid {decoy}) had cut /elsewhere/two to 4 KiB by truncate 2 ms before; so had 1 more"
+        )
+    )
+    assert [suspect["path"] for suspect in row["suspects"]] == [
+        "/elsewhere/link", "./store.db", "/elsewhere/two", "/elsewhere/one",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("reused", [False, True])
+def test_a_path_that_another_file_can_have_had_gives_way_to_a_nearer_call(tmp_path: Path, reused: bool) -> None:
+    """Only a file that was alone in being mapped by it, and is gone since, is named before that."""
+    machine = Machine()
+    machine.new()
+    victim, decoy, killer = machine.three()
+    machine.map_file(victim, 3, 3 * PAGE)
+    mapped = machine.file
+    if reused:
+        machine.new()
+        machine.map_file(killer, 3, 3 * PAGE)
+    _cut_by_path(machine, decoy, PAGE, b"/data//store.db")
+    _cut_by_path(machine, killer, PAGE, b"/elsewhere/link")
+    machine.file = mapped
+    machine.bus(victim, PAGE)
+    row = _only_fault(tmp_path, machine)
+    named, other = (killer, decoy) if reused else (decoy, killer)
+    assert (row["by_tid"], row["by_size"], row["certainty"]) == (named.tid, reused, "possible")
+    assert "one of 2 calls" in row["reason"]
+    assert f"(pid {other.pid}) had cut" in row["sentence"]
+    if reused:
+        assert row["suspects"][1]["doubt"] == f"{UNTOLD}, though this one was mapped by it"
+
+
+def test_a_path_that_another_file_can_have_had_is_named_alone(tmp_path: Path) -> None:
+    machine = Machine()
+    machine.new()
+    victim, cutter, _ = machine.three()
+    machine.map_file(victim, 3, 3 * PAGE)
+    _cut_by_path(machine, cutter, PAGE, b"/data/store.db", dev=8, inode=199, identity="path")
+    machine.bus(victim, PAGE)
+    row = _only_fault(tmp_path, machine)
+    assert (row["by_tid"], row["by_size"], row["suspect_count"]) == (cutter.tid, False, 0)
+    assert row["reason"] == "the path led to another file after the call; this one had been mapped by it before"
+
+
+def test_a_guess_at_the_file_makes_no_truncation_of_what_was_too_short(tmp_path: Path) -> None:
+    machine = Machine()
+    machine.new()
+    victim, cutter, _ = machine.three()
+    machine.map_file(victim, 3, PAGE)
+    _cut_by_path(machine, cutter, PAGE, b"/data/store.db")
+    machine.bus(victim, PAGE)
+    row = _only_fault(tmp_path, machine)
+    assert (row["cause"], row["certainty"], row["by_tid"]) == ("beyond end", "possible", victim.tid)
+
+
+def test_of_a_file_mapped_before_the_recording_there_are_suspects_too(tmp_path: Path) -> None:
+    machine = Machine()
+    machine.new()
+    victim, cutter, _ = machine.three()
+    machine.map_file(victim, 3, None)
+    _cut_by_path(machine, cutter, PAGE, b"/elsewhere/link")
+    machine.bus(victim, PAGE)
+    row = _only_fault(tmp_path, machine)
+    assert (row["cause"], row["certainty"], row["by_tid"]) == ("truncated", "possible", cutter.tid)
+    assert "lies beyond its end, at 4 KiB; cutter" in row["sentence"]
+
+
+def test_the_life_of_the_address_lists_the_suspects(tmp_path: Path) -> None:
+    machine = Machine()
+    machine.new()
+    victim, decoy, killer = machine.three()
+    machine.map_file(victim, 3, 3 * PAGE)
+    _cut_by_path(machine, decoy, PAGE, b"store.db")
+    _cut_by_path(machine, killer, PAGE, b"/elsewhere/link")
+    machine.bus(victim, PAGE)
+    capture = build_capture(tmp_path / "capture", machine.rows)
+    rows = analyze_rows("why", capture, "--pid", str(victim.pid), "--addr", f"{0x501 * PAGE:#x}")
+    told = [(row["tid"], row["certainty"], row["text"]) for row in rows if row["what"] == "truncation"]
+    then = "to 4 KiB; if it was this file, offset 0x1000 is beyond its end then"
+    assert told == [
+        (killer.tid, "possible", f"truncate by cutter (pid {killer.pid}) of /elsewhere/link: {then}"),
+        (decoy.tid, "possible", f"truncate by cutter (pid {decoy.pid}) of store.db: {then}"),
+    ]
 
 
 # -- analyze why ------------------------------------------------------------------------------

@@ -118,6 +118,32 @@ def test_calls_that_take_no_mapped_page(tmp_path: Path, more: dict[str, Any], co
     assert len(_found(tmp_path, kernel, files=[row])) == count
 
 
+def _by_path(kernel: Kernel, path: bytes, **more: Any) -> dict[str, Any]:
+    unknown = {"dev": None, "inode": None, "generation": None, "identity": None}
+    return _shrink(kernel, None, 1, operation="truncate", path_given=path, **unknown, **more)
+
+
+def test_a_file_of_the_same_name_elsewhere_is_no_truncation(tmp_path: Path) -> None:
+    kernel, _thread = _mapped()
+    assert _found(tmp_path, kernel, files=[_by_path(kernel, b"store.db")]) == []
+
+
+def test_of_a_sigbus_the_nearest_call_that_set_its_size_is_found(tmp_path: Path) -> None:
+    kernel, thread = _mapped()
+    size = {"fd_dev": DEV, "fd_inode": INODE, "fd_generation": 0, "fd_size_bytes": 4 * PAGE}
+    kernel.rows["syscalls"][-1] |= size
+    files = [_by_path(kernel, b"store.db", pid=800, tid=800), _by_path(kernel, b"/elsewhere/link")]
+    seen = {"file_dev": DEV, "file_inode": INODE, "file_generation": 0, "file_size_bytes": PAGE}
+    [row] = _found(tmp_path, kernel, files=files, faults=[_bus(kernel, thread, 3) | seen])
+    assert (row["severity"], row["pid"], row["other_pid"], row["facts"]["faults"]) == ("high", 900, thread.pid, "1")
+    assert (row["certainty"], row["facts"]["fault_pids"]) == ("possible", str(thread.pid))
+    assert row["reason"] == (
+        "the file of the call could not be told by its path afterwards;"
+        " it is one of 2 calls that set the size that the kernel saw at the fault"
+    )
+    assert "can have truncated /data/store.db from at least 16 KiB to 4 KiB (truncate)" in row["sentence"]
+
+
 def test_strict_fails_where_something_is_found(tmp_path: Path) -> None:
     kernel, _thread = _mapped()
     files = [_shrink(kernel, 4, 0)]

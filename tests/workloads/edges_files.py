@@ -141,6 +141,22 @@ def main(folder: Path) -> None:
     three_processes(folder, "by_path_moved", moved)
     three_processes(folder, "by_path_exchanged", exchanged)
     three_processes(folder, "by_path_relative", relative)
+
+    # by a name that is gone at once, after another process had cut a file of the same name elsewhere to the same size
+    made(folder / "second" / "by_path_linked", 4)
+
+    def linked(path: Path) -> None:
+        def decoy() -> None:
+            os.chdir(folder / "second")
+            os.truncate(path.name, 0)
+
+        assert ended(child(decoy)) == 0
+        link = path.with_name("another name")
+        link.hardlink_to(path)
+        os.truncate(link, 0)
+        link.unlink()
+
+    three_processes(folder, "by_path_linked", linked)
     tell("near_exchanged", second)
     tell("near_same_name", same_name)
 

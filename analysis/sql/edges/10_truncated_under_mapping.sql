@@ -5,7 +5,8 @@
 -- over it, is no truncation: the mapping keeps the old file, and the finding says so (info).
 -- high: SIGBUS came of it (see fault_causes); medium: nobody was killed yet, but pages of
 -- another process, or of mappings that stayed, are gone; low: a hole, mappings of the process itself that it then unmapped, or
--- a truncation by a path that led nowhere after it, so that the file is a guess (see file_changes).
+-- a truncation by a path that led nowhere after it, so that the file is a guess (see file_changes). Of a SIGBUS that only the
+-- size tells the suspects of, the nearest is a finding (see fault_causes).
 -- facts: how (shrank, hole, zeroed, collapsed, shifted, replaced), old_size_bytes and new_size_bytes (of the file; the old one at
 -- least so much where a call by path took it), lost_bytes (mapped and gone), ranges (of the addresses lost, at most eight),
 -- perms, faults (SIGBUS there), first_fault_ns and stayed_ns (from the call on; the latter null: to the end), fault_pids,
@@ -13,10 +14,25 @@
 -- Cost: calls that take away file pages are joined with mappings of the same file, by inode; replaced files are found by
 -- grouping the records of mappings by path.
 WITH
+blamed AS MATERIALIZED (
+    SELECT capture, space, pid, ts_ns, address, reason, by_tid, by_ns, by_size, dev, inode, generation
+    FROM fault_causes WHERE cause = 'truncated'
+),
+calls AS (
+    SELECT *, false AS by_size FROM file_changes WHERE inode IS NOT NULL
+    UNION ALL BY NAME
+    SELECT DISTINCT ON (capture, tid, ts_enter_ns, dev, inode, generation)
+        file_calls.* EXCLUDE (errno) REPLACE (blamed.dev AS dev, blamed.inode AS inode, blamed.generation AS generation, 'mapping' AS identity),
+        reason AS doubt, false AS sole, by_size
+    FROM file_calls
+    JOIN blamed ON file_calls.capture = blamed.capture AND tid = by_tid AND ts_enter_ns = by_ns
+    WHERE by_size
+),
 shrinks AS MATERIALIZED (
     SELECT
         row_number() OVER () AS shrink, capture, host, pid, tid, comm, stack_id, operation AS call, ts_enter_ns, ts_exit_ns,
-        dev, inode, generation, doubt AS file_doubt, identity = 'mapping' AS by_mapping, by_mapping AND NOT sole AS one_of_several, old_size_bytes, new_size_bytes,
+        dev, inode, generation, doubt AS file_doubt, identity = 'mapping' AS by_mapping, by_mapping AND NOT sole AS one_of_several, by_size,
+        old_size_bytes, new_size_bytes,
         CASE
             WHEN operation <> 'fallocate' THEN 'shrank'
             -- include/uapi/linux/falloc.h
@@ -29,8 +45,8 @@ shrinks AS MATERIALIZED (
         CASE WHEN how = 'shrank' THEN page_up(new_size_bytes) WHEN how IN ('hole', 'zeroed') THEN page_up(offset_bytes) ELSE page_down(offset_bytes) END
             AS lost_from,
         CASE WHEN how IN ('hole', 'zeroed') THEN page_down(offset_bytes + length_bytes) ELSE page_up(old_size_bytes) END AS lost_to
-    FROM file_changes
-    WHERE inode IS NOT NULL AND (operation <> 'fallocate' OR flags & 58 <> 0)
+    FROM calls
+    WHERE (operation <> 'fallocate' OR flags & 58 <> 0)
         AND coalesce(new_size_bytes < old_size_bytes, true) = (operation <> 'fallocate' OR (flags & 8 <> 0))
 ),
 -- where the size before is not recorded: a file is never shorter than it was last seen
@@ -40,9 +56,6 @@ seen AS (
     JOIN file_sizes USING (capture, dev, inode)
     WHERE old_size_bytes IS NULL AND file_sizes.ts_ns < ts_enter_ns
     GROUP BY shrink
-),
-blamed AS MATERIALIZED (
-    SELECT capture, space, pid, ts_ns, address, reason, by_tid, by_ns FROM fault_causes WHERE cause = 'truncated'
 ),
 lost AS MATERIALIZED (
     SELECT
@@ -75,7 +88,7 @@ party AS (
     SELECT
         shrink, space, any_value(COLUMNS([
             'capture', 'host', 'pid', 'tid', 'comm', 'stack_id', 'call', 'ts_enter_ns', 'ts_exit_ns', 'dev', 'inode', 'generation', 'file_doubt',
-            'by_mapping', 'one_of_several', 'old_size_bytes', 'new_size_bytes', 'how', 'at_least', 'space_pid'
+            'by_mapping', 'one_of_several', 'by_size', 'old_size_bytes', 'new_size_bytes', 'how', 'at_least', 'space_pid'
         ])),
         any_value(path) AS path, any_value(path_bytes) AS path_bytes, min(lost_start) AS start, max(lost_end) AS "end",
         min(lost_offset) AS offset_bytes, sum(lost_end - lost_start) AS lost_bytes,
@@ -100,7 +113,7 @@ truncated AS (
     SELECT
         party.* EXCLUDE (reason), faults, first_fault_ns, fault_pids, names.comm AS other_comm, party.pid <> space_pid AS others,
         -- a process that got SIGBUS there had it mapped, and lost it
-        if(faults > 0, coalesce(if(reason LIKE 'it was mapped%', NULL, reason), fault_reason), reason) AS reason
+        if(faults > 0, coalesce(if(reason LIKE 'it was mapped%' OR reason = file_doubt, NULL, reason), fault_reason, file_doubt), reason) AS reason
     FROM party
     LEFT JOIN hit USING (shrink, space)
     LEFT JOIN names ON names.capture = party.capture AND names.pid = space_pid
@@ -147,7 +160,8 @@ SELECT
         'fault_pids': array_to_string(fault_pids, ' '), 'stayed_ns': (to_ns - ts_enter_ns)::VARCHAR
     } AS facts,
     thread_text(comm, pid, tid) || CASE how
-        WHEN 'shrank' THEN ' truncated ' WHEN 'hole' THEN ' punched a hole into ' WHEN 'zeroed' THEN ' zeroed a part of '
+        WHEN 'shrank' THEN if(by_size, ' can have truncated ', ' truncated ')
+        WHEN 'hole' THEN ' punched a hole into ' WHEN 'zeroed' THEN ' zeroed a part of '
         WHEN 'collapsed' THEN ' cut a range out of ' ELSE ' inserted a range into '
     END || file_text(path, dev, inode)
     || if(how IN ('shrank', 'collapsed'),

@@ -5,7 +5,8 @@
 -- expected: it handled the fault and went on, as JVMs and garbage collectors do by the thousand. Those that are alike are one.
 -- facts: signal, code (si_code), cause (see fault_causes), access (write, execute, access), perms (of the mapping), outcome
 -- (killed, ended, handled, open), exit_status (as wait tells it), size_bytes (of the file at the fault), old_size_bytes and
--- new_size_bytes (of the truncation), faults (how many are alike), last_ns (the last of them).
+-- new_size_bytes (of the truncation), suspects (how many calls by a path that tells no file can have set that size), faults
+-- (how many are alike), last_ns (the last of them).
 -- Cost: that of fault_causes.
 WITH
 alike AS (
@@ -16,7 +17,7 @@ alike AS (
             'reason': reason, 'by_tid': by_tid, 'by_comm': by_comm, 'by_stack_id': by_stack_id, 'by_ns': by_ns, 'tid': tid, 'comm': comm,
             'stack_id': stack_id, 'generation': generation, 'path_bytes': path_bytes, 'offset_bytes': page_down(offset_bytes), 'perms': perms,
             'ended_ns': ended_ns, 'exit_status': exit_status, 'size_bytes': size_bytes, 'old_size_bytes': old_size_bytes,
-            'new_size_bytes': new_size_bytes, 'sentence': sentence
+            'new_size_bytes': new_size_bytes, 'suspects': nullif(suspect_count, 0), 'sentence': sentence
         }, ts_ns))
     FROM fault_causes
     GROUP BY
@@ -39,7 +40,7 @@ SELECT
     MAP {
         'signal': signal, 'code': code::VARCHAR, 'cause': cause, 'access': access, 'perms': perms, 'outcome': outcome,
         'exit_status': exit_status::VARCHAR, 'size_bytes': size_bytes::VARCHAR, 'old_size_bytes': old_size_bytes::VARCHAR,
-        'new_size_bytes': new_size_bytes::VARCHAR, 'faults': faults::VARCHAR, 'last_ns': last_ns::VARCHAR
+        'new_size_bytes': new_size_bytes::VARCHAR, 'suspects': suspects::VARCHAR, 'faults': faults::VARCHAR, 'last_ns': last_ns::VARCHAR
     } AS facts,
     sentence || if(faults > 1, format('; {} more like it followed within {}', faults - 1, span_text(last_ns - ts_ns)), '') AS sentence
 FROM alike

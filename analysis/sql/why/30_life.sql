@@ -1,6 +1,11 @@
 -- The life of the address: a row for each thing that happened to it, as text, with who did it.
 CREATE OR REPLACE TABLE life AS
 WITH
+faulted AS MATERIALIZED (
+    SELECT causes.*
+    FROM fault_causes AS causes
+    JOIN question ON causes.capture = question.capture AND causes.space = question.space AND causes.address >> 12 = question.address >> 12 AND ts_ns <= at_ns
+),
 mapped AS (
     SELECT stood.*, made, ended, remapped_text(ended, address) AS ended_by, lead(from_ns) OVER (ORDER BY from_ns, start) AS next_ns,
         if(inode <> 0 OR path <> '', file_text(path, dev, inode), 'memory') AS thing, if(inode = 0, 0, page_down(offset_bytes) - (page_down(address) - start)) AS begin_bytes
@@ -21,6 +26,12 @@ changes AS (
     JOIN stood ON files.capture = stood.capture AND files.dev = stood.dev AND files.inode = stood.inode AND stood.inode <> 0
         AND coalesce(files.generation = stood.generation, true) AND ts_enter_ns < coalesce(stood.to_ns, 18446744073709551615)
     JOIN question ON ts_enter_ns <= at_ns
+),
+-- what can have cut the file before a fault, as far as the size that it set tells
+suspected AS (
+    SELECT DISTINCT ON (capture, suspect.ns, suspect.tid) *
+    FROM (SELECT *, unnest(suspects) AS suspect FROM faulted)
+    WHERE (capture, suspect.ns, suspect.tid) NOT IN (SELECT (capture, ts_enter_ns, changes.tid) FROM changes)
 )
 SELECT
     capture, from_ns AS ts_ns, 'mapping' AS what, if(reason IS NULL, 'certain', 'possible') AS certainty, reason,
@@ -82,10 +93,18 @@ WHERE operation = 'fallocate'
     AND (flags & 8 <> 0 OR new_size_bytes <> old_size_bytes OR (changes.offset_bytes <= at_bytes AND changes.offset_bytes + length_bytes > at_bytes))
 UNION ALL BY NAME
 SELECT
-    causes.capture, ts_ns, 'fault' AS what, certainty, reason, sentence AS text, causes.pid, tid, comm, signal AS call, stack_id, start, "end", perms,
+    capture, ts_ns, 'fault' AS what, certainty, reason, sentence AS text, pid, tid, comm, signal AS call, stack_id, start, "end", perms,
     dev, inode, generation, path, path_bytes, offset_bytes, size_bytes
-FROM fault_causes AS causes
-JOIN question ON causes.capture = question.capture AND causes.space = question.space AND causes.address >> 12 = question.address >> 12 AND ts_ns <= at_ns
+FROM faulted
+UNION ALL BY NAME
+SELECT
+    capture, suspect.ns AS ts_ns, 'truncation' AS what, 'possible' AS certainty, suspect.doubt AS reason,
+    format('{} by {} of {}: to {}; if it was this file, offset {} is beyond its end then', suspect.call,
+        thread_text(suspect.comm, suspect.pid, suspect.tid), coalesce(suspect.path, 'a file'), size_text(suspect.new),
+        address_text(page_down(offset_bytes))) AS text,
+    suspect.pid AS pid, suspect.tid AS tid, suspect.comm AS comm, suspect.call AS call, suspect.ns AS call_ns, suspect.stack_id AS stack_id,
+    start, "end", perms, dev, inode, generation, path, path_bytes, offset_bytes, suspect.new AS size_bytes
+FROM suspected
 UNION ALL BY NAME
 SELECT
     doubts.capture, from_ns AS ts_ns, 'doubt' AS what, 'possible' AS certainty, doubts.reason,
