@@ -145,6 +145,8 @@ def test_a_refusal_at_the_limit_counts_the_same(tmp_path: Path) -> None:
             "ts_exit_ns": kernel.now_ns + 5, "ret": -12, "errno": 12,
         }  # fmt: skip
         kernel.rows["syscalls"].append(refused)
+    hole = {"syscall": "mlock", "addr": 0x500 * PAGE, "size": 16 * PAGE, "tid": thread.tid, "pid": thread.pid}
+    kernel.rows["syscalls"].append(refused | hole)
     capture = _capture(tmp_path, kernel, max_map_count=7)
     found = analyze_rows("edges", capture, "--kind", "map_limit")
     assert [(row["pid"], row["facts"]["vmas"], row["facts"]["vmas_at_most"]) for row in found] == [
@@ -157,6 +159,8 @@ def test_a_refusal_at_the_limit_counts_the_same(tmp_path: Path) -> None:
             row["facts"]["vmas_at_most"],
         )
     assert "had 6 to 7 VMAs" in found[0]["sentence"]
+    [hole] = analyze_rows("edges", capture, "--kind", "map_limit", "--severity", "info", "--pid", str(thread.pid))[1:]
+    assert "a part of its range 0x500000-0x510000 was not mapped" in hole["sentence"]
     assert counted["makers"] == row["facts"]["makers"]  # of the child, which had no more before
 
 

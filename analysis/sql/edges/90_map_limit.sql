@@ -41,7 +41,7 @@ counted AS (
     SELECT
         failure, sum(change)::BIGINT AS vmas, sum(change_at_most)::BIGINT AS vmas_at_most, sum(possible)::BIGINT AS possible,
         any_value(reason) AS reason, any_value(reason) FILTER (start < high AND "end" > low) AS range_reason,
-        coalesce(sum(greatest(least("end", high)::BIGINT - greatest(start, low)::BIGINT, 0)), 0) AS mapped_bytes
+        coalesce(sum(least("end", high)::BIGINT - greatest(start, low)::BIGINT) FILTER (start < high AND "end" > low), 0) AS mapped_bytes
     FROM standing
     GROUP BY failure
 ),
