@@ -205,11 +205,22 @@ slices = st.sampled_from((4, 11, 1000))
 
 
 @tried
-@given(steps("read"), slices, st.sampled_from((("advise",), ("move", "several"))))
+@given(
+    steps("read"),
+    slices,
+    st.sampled_from(
+        (
+            ("advise", "shmat"),
+            ("move", "several", "shmat"),
+            ("move", "several", "grow", "old0", "remap"),
+        )
+    ),
+)
 def test_without_races_and_losses_every_page_is_certain_and_true(
     stream: list[Step], slice_writes: int, without: tuple[str, ...]
 ) -> None:
-    """What was advised and then moved may be left out by a fork or not: that is said, so not both of them here."""
+    """What was advised and then moved may be left out by a fork or not: that is said, so not both of them here. So is
+    what becomes of a segment that mremap made longer, or that remap_file_pages was refused for."""
     kernel = Kernel()
     play(kernel, [step for step in stream if step[0] not in without], overlapping=False)
     _, possible = judge(kernel, slice_writes)

@@ -42,13 +42,11 @@ WHERE call = 'mremap' AND flags & 2 <> 0 AND new_pages > 0
     -- what it removed is known then, but of several mappings some can have come there
     AND (NOT seen OR new_pages = pages AND EXISTS (FROM unmaps WHERE unmaps.tid = failures.tid AND call_ns = enter_ns))
 UNION ALL
--- it maps anew what it found, and a segment whose id was removed meanwhile cannot be (ipc/shm.c, shm_mmap): then EINVAL,
--- which mostly is an error found before
+-- it maps anew what it found, and a segment whose id was removed meanwhile cannot be (ipc/shm.c, shm_mmap): EINVAL
 SELECT space, exit_ns * 8 + 6, page, page + pages, 'a failed remap_file_pages can leave a hole', tid
 FROM calls
-WHERE call = 'remap_file_pages' AND errno <> 0 AND pages > 0 AND (
-    errno <> 22
-    OR EXISTS (FROM attached WHERE attached.call = 'shmdt' AND page < hi AND page + calls.pages > lo)
+WHERE call = 'remap_file_pages' AND errno = 22 AND pages > 0 AND (
+    EXISTS (FROM attached WHERE attached.call = 'shmdt' AND page < hi AND page + calls.pages > lo)
     OR EXISTS (FROM removals WHERE cause = 'mremap' AND page < put_hi AND page + calls.pages > put_lo AND EXISTS (FROM attached WHERE call = 'shmdt'))
 )
 UNION ALL
