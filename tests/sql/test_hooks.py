@@ -67,6 +67,15 @@ def test_a_removal_beside_a_fixed_mapping_is_ordered(at: int, left: list[Any], t
         assert doubts(engine) == [(0x1001, 0x1003, "the order of munmap and mmap by two threads at once is not known")]
 
 
+def test_a_fork_by_a_thread_that_changes_nothing_itself_can_come_before_a_removal_or_after(tmp_path: Path) -> None:
+    family = {"pid": 8, "tid": 8, "parent_pid": 7, "parent_tid": 71}
+    forks = [task(265, "fork", **family), task(266, "clone", "bpf", **family, clone_flags=17, mm=2)]
+    calls = [call(100, 110, "mmap", 0, 4, 0x1000, flags=34), call(255, 275, "munmap", 0x1000, 4)]
+    rows = {"tasks": START + forks, "vmas": [vma(105, 0x1000, 4)], "syscalls": calls}
+    with rebuilt(tmp_path, rows, []) as engine:
+        assert doubts(engine) == [(0x1000, 0x1004, "the order of munmap and fork by two threads at once is not known")]
+
+
 def test_a_removal_of_free_pages_beside_a_placed_mapping_is_ordered(tmp_path: Path) -> None:
     rows: Rows = {
         "vmas": [vma(265, 0x1001, 2, tid=71)],

@@ -24,7 +24,12 @@ CREATE TABLE met (
 WITH
 many AS (
     SELECT space
-    FROM (SELECT space, tid FROM removals UNION ALL SELECT space, tid FROM records)
+    FROM (
+        SELECT space, tid FROM removals
+        UNION ALL SELECT space, tid FROM records
+        -- who only copies it may do so while another changes it
+        UNION ALL SELECT parent, parent_tid FROM lives WHERE began = 'fork' AND parent IS NOT NULL
+    )
     GROUP BY space
     HAVING min(tid) <> max(tid) AND space IN (SELECT space FROM removals)
 ),
