@@ -58,6 +58,7 @@ class Rebuild:
                 f"{self._capture.manifest.page_size}"
             )
         self._engine = engine
+        # of 10 million records, 2 million writes a slice took 0.8 s less than 500,000, and more gained nothing
         self._slice_writes = slice_writes or min(max(engine.memory_bytes >> 10, 500_000), 2_000_000)
         self._slice_cells = slice_cells
 
