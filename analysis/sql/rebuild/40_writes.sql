@@ -84,7 +84,7 @@ layer0 AS NOT MATERIALIZED (
 ),
 advised AS (
     SELECT space, exit_ns * 8 + 4 AS key, page AS lo, page + pages AS hi, if(op = 10, 'set'::kind, 'clear'::kind) AS kind, enter_ns, tid
-    FROM calls WHERE call = 'madvise' AND pages > 0
+    FROM calls WHERE call = 'madvise' AND pages > 0 AND errno IN (0, 12) -- ENOMEM: all that is mapped there is advised
 ),
 -- doubts go along with a fork; what a fork leaves out does not
 doubted(space) AS (
