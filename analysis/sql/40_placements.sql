@@ -94,7 +94,7 @@ met AS MATERIALIZED (
                 AND end_cause = cause AND end_ns = cause_ns AND end_tid = cause_tid
                 AND (cause IN ('mprotect', 'pkey_mprotect') OR (
                     ended.dev = begun.dev AND ended.inode = begun.inode AND ended.path_bytes = begun.path_bytes
-                    AND (begun.inode = 0 OR ended.offset_bytes + begun.start = begun.offset_bytes + ended.start)
+                    AND (begun.inode = 0 OR in_step(begun.offset_bytes, begun.start, ended.offset_bytes, ended.start))
                 )),
             false
         ) AS goes_on
@@ -177,7 +177,7 @@ UNION ALL
 SELECT
     joined.capture, first.host, joined.space, first.pid, low.page, high.page, first.from_ns, last.to_ns,
     first.perms, first.dev, first.inode, first.generation, first.path_bytes,
-    first.offset_bytes + if(first.inode = 0, 0, low.page - first.start),
+    offset_plus(first.offset_bytes, if(first.inode = 0, 0, low.page - first.start)),
     first.cause, first.cause_ns, first.cause_tid, first.call_ns,
     last.end_cause, last.end_ns, last.end_tid, last.end_call_ns, joined.reason
 FROM joined

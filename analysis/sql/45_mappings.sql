@@ -62,9 +62,9 @@ WITH RECURSIVE
 calls AS MATERIALIZED (
     SELECT
         capture, ts_enter_ns AS call_ns, tid, addr, (ret::HUGEINT - addr)::BIGINT AS delta,
-        addr + ((size + 4095) & ~4095::UBIGINT) AS old_end, addr + ((new_size + 4095) & ~4095::UBIGINT) AS kept_end
+        addr + page_up(size) AS old_end, addr + page_up(new_size) AS kept_end
     FROM syscalls
-    WHERE syscall = 'mremap' AND errno = 0 AND addr IS NOT NULL AND size < 1::UBIGINT << 57 AND new_size < 1::UBIGINT << 57
+    WHERE syscall = 'mremap' AND errno = 0 AND addr IS NOT NULL AND page_up(size) < 1::UBIGINT << 57
 ),
 -- of what mremap takes away from its old place, the part up to the new length is moved, if the place changed
 taken AS (
@@ -80,7 +80,7 @@ parted AS MATERIALIZED (
     UNION ALL
     SELECT
         * EXCLUDE (moves, moved_end) REPLACE (
-            greatest(start, moved_end) AS start, offset_bytes + if(inode = 0, 0, greatest(start, moved_end) - start) AS offset_bytes
+            greatest(start, moved_end) AS start, offset_plus(offset_bytes, if(inode = 0, 0, greatest(start, moved_end) - start)) AS offset_bytes
         ), false
     FROM taken WHERE NOT moves OR "end" > moved_end
 ),
@@ -131,7 +131,7 @@ SELECT
     if(here.to_ns IS NULL, NULL, NOT here.moved),
     if(made.cause = 'baseline', NULL, made.from_ns), made.perms, made.dev, made.inode, made.generation,
     text_of(made.path_bytes), made.path_bytes,
-    here.offset_bytes + if(here.inode = 0 OR lo IS NULL, 0, lo - here.start),
+    offset_plus(here.offset_bytes, if(here.inode = 0 OR lo IS NULL, 0, lo - here.start)),
     made.cause, made.cause_ns, made.cause_tid, made.call_ns, here.end_cause, here.end_ns, here.end_tid, here.end_call_ns,
     if(coalesce(here.reason, made.reason) IS NULL, 'certain', 'possible'), coalesce(here.reason, made.reason)
 FROM parted AS here

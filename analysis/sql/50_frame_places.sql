@@ -66,7 +66,7 @@ code AS (
         -- code writable for a moment, while threads are on their way back to it
         {
             'dev': dev, 'inode': inode, 'generation': generation, 'path_bytes': path_bytes,
-            'at': if(inode = 0, inside - start, inside - start + offset_bytes), 'reason': reason
+            'at': if(inode = 0, inside - start, offset_plus(offset_bytes, inside - start)), 'reason': reason
         } AS what
     FROM places
     JOIN timeline ON places.capture = timeline.capture AND places.space = timeline.space

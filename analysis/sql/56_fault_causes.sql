@@ -140,7 +140,7 @@ turns AS (
         -- only its permissions changed, or only how certain it is
         coalesce(
             from_ns = lag(to_ns) OVER passed AND dev = lag(dev) OVER passed AND inode = lag(inode) OVER passed
-                AND (inode = 0 OR offset_bytes + lag(start) OVER passed = lag(offset_bytes) OVER passed + start)
+                AND (inode = 0 OR in_step(offset_bytes, start, lag(offset_bytes) OVER passed, lag(start) OVER passed))
                 AND (
                     (cause = lag(cause) OVER passed AND cause_ns = lag(cause_ns) OVER passed AND cause_tid = lag(cause_tid) OVER passed)
                     OR cause NOT IN ('mmap', 'mremap', 'remap_file_pages', 'shmat', 'fork', 'exec', 'io_setup')
@@ -189,7 +189,7 @@ judged AS (
 placed AS MATERIALIZED (
     SELECT
         judged.*, h.start, h."end", h.from_ns, h.to_ns, h.perms, h.dev, h.inode, coalesce(file_generation, generation) AS generation, path, path_bytes,
-        h.offset_bytes + if(h.inode = 0, 0, address - h.start) AS offset_bytes,
+        offset_plus(h.offset_bytes, if(h.inode = 0, 0, address - h.start)) AS offset_bytes,
         h.cause, h.cause_ns, h.cause_tid, h.call_ns, end_cause, end_ns, end_tid, h.end_call_ns, timeline.reason AS why,
         h.mapped_turn,
         CASE WHEN signal = 'SIGBUS' OR code <> 2 THEN 'access' WHEN executes THEN 'execute' WHEN h.perms[1] = 'r' THEN 'write' ELSE 'access' END AS access,
@@ -275,7 +275,7 @@ left_out AS (
     JOIN timeline AS kept ON nowhere.capture = kept.capture AND parent_space = kept.space AND parent_start = kept.start AND parent_from = kept.from_ns
     JOIN spaces ON nowhere.capture = spaces.capture AND parent_space = spaces.space
     LEFT JOIN syscalls ON nowhere.capture = syscalls.capture AND spaces.pid = syscalls.pid AND syscall = 'madvise' AND op = 10 AND errno = 0
-        AND nowhere.address >= addr AND nowhere.address < addr + size AND ts_exit_ns <= fork_ns
+        AND nowhere.address >= addr AND nowhere.address - addr < page_up(size) AND ts_exit_ns <= fork_ns
     GROUP BY hit
 ),
 -- files that did not have the page, or could not give it

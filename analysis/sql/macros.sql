@@ -14,8 +14,8 @@ CREATE MACRO file_text(path, dev, inode) AS
 CREATE MACRO thread_text(comm, pid, tid) AS coalesce(comm || ' ', '') || '(pid ' || pid || if(tid <> pid, ', thread ' || tid, '') || ')';
 -- PROT_* as /proc/PID/maps writes them
 CREATE MACRO prot_text(prot) AS if(prot & 1 <> 0, 'r', '-') || if(prot & 2 <> 0, 'w', '-') || if(prot & 4 <> 0, 'x', '-');
--- bytes up to the next page, and down
-CREATE MACRO page_up(bytes) AS (bytes + 4095) & ~4095::UBIGINT;
+-- bytes up to the next page, and down. As in the kernel (PAGE_ALIGN), the last page of all that 64 bits hold goes up to 0
+CREATE MACRO page_up(bytes) AS (((bytes::UBIGINT >> 12) + (bytes & 4095 <> 0)::UBIGINT) & 4503599627370495) << 12;
 CREATE MACRO page_down(bytes) AS bytes & ~4095::UBIGINT;
 -- whether equal offsets of equal inodes are equal pages: not of what drivers and anon_inode: files make of them
 CREATE MACRO has_pages(path) AS NOT starts_with(path, 'anon_inode:')
@@ -28,6 +28,13 @@ CREATE MACRO unknown_size_text(operation, flags) AS
     if(operation = 'creat' OR flags & 64 <> 0, 'whether it was there before, and how long, is not recorded', 'how long it was before is not recorded');
 -- an address or size that a caller made up, so that sums of two stay in range; no address is as high
 CREATE MACRO sane(bytes) AS least(bytes, 1::UBIGINT << 57);
+-- the same of a size, of which what page_up makes 0 is none
+CREATE MACRO sane_size(bytes) AS if(bytes > 18446744073709547520, 0, sane(bytes));
+-- so many bytes further; offsets in a mapping can pass 2^64 (mremap does not ask), and begin at 0 there
+CREATE MACRO offset_plus(offset_bytes, bytes) AS ((offset_bytes::HUGEINT + bytes) & 18446744073709551615)::UBIGINT;
+-- whether one place is as far from another in the file as in memory
+CREATE MACRO in_step(offset_bytes, start, other_offset, other_start) AS
+    (offset_bytes >> 12) + (other_start >> 12) = (other_offset >> 12) + (start >> 12);
 -- text as analysis.text.inert makes it: what is not plainly visible as \x1b, \u202e or \U000e0001
 CREATE MACRO inert(text) AS CASE WHEN NOT regexp_matches(text, '[^\p{L}\p{M}\p{N}\p{P}\p{S} ]') THEN text
     ELSE array_to_string(list_transform(regexp_extract_all(text, '(?s).'), lambda c: CASE
@@ -40,14 +47,14 @@ CREATE MACRO inert_map(facts) AS map(map_keys(facts), inert_list(map_values(fact
 -- What became, by a call of mremap, of what lay at an address before? moved: it lies elsewhere now; cut off: the call made
 -- the mapping shorter, moved or not; cleared: it lay where the call put something else.
 CREATE MACRO mremap_did(address, old, size, new_size) AS CASE
-    WHEN address < page_down(sane(old)) OR address >= page_down(sane(old)) + page_up(sane(size)) THEN 'cleared'
-    WHEN address - page_down(sane(old)) >= page_up(sane(new_size)) THEN 'cut off'
+    WHEN address < page_down(sane(old)) OR address >= page_down(sane(old)) + page_up(sane_size(size)) THEN 'cleared'
+    WHEN address - page_down(sane(old)) >= page_up(sane_size(new_size)) THEN 'cut off'
     WHEN address IS NOT NULL AND old IS NOT NULL THEN 'moved'
 END;
 -- how a call of mremap made a mapping shorter
 CREATE MACRO mremap_cut_text(old, size, new_size, ret, errno) AS
     if(errno = 0 AND ret <> old, 'moved the mapping to ' || address_text(ret) || ' and shrank it', 'shrank the mapping')
-    || format(' from {} to {}', size_text(page_up(sane(size))), size_text(page_up(sane(new_size)))) || if(errno <> 0, ' and then failed', '');
+    || format(' from {} to {}', size_text(page_up(sane_size(size))), size_text(page_up(sane_size(new_size)))) || if(errno <> 0, ' and then failed', '');
 -- the same of a row of a call, and where to, if it was moved; null where it was neither, or by another call
 CREATE MACRO remapped_text(call, address) AS CASE
     WHEN call.syscall <> 'mremap' THEN NULL
@@ -114,7 +121,7 @@ told AS MATERIALIZED (
         AND child.cause_ns >= parents.from_ns
 ),
 lows AS (
-    SELECT *, "end" AS page, if(inode = 0, 0, offset_bytes + "end" - start) AS at_bytes FROM told
+    SELECT *, "end" AS page, if(inode = 0, 0, offset_plus(offset_bytes, "end" - start)) AS at_bytes FROM told
 ),
 highs AS (
     SELECT *, start AS page, if(inode = 0, 0, offset_bytes) AS at_bytes FROM told

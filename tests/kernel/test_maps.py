@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -12,39 +11,10 @@ from analysis.capture import open_captures
 from analysis.engine import Engine
 from analysis.maps import Maps, line, maps_at
 from analysis.spaces import find
-from analysis.text import inert
 from tests.support.recordings import record_run
 from tests.support.requirements import requires
+from tests.support.steps import VSYSCALL, Step, read_steps
 from tests.support.workloads import WorkloadError, build
-
-_VSYSCALL = "[vsyscall]"  # no event tells of it, and no reading was taken
-
-
-@dataclass
-class Step:
-    """What one process read of itself at one instant."""
-
-    at_ns: int
-    pid: int
-    name: str
-    lines: list[bytes] = field(default_factory=list)
-
-    @property
-    def shown(self) -> list[str]:
-        """The lines as they can be printed, without [vsyscall]."""
-        shown = [inert(each.decode(errors="backslashreplace")) for each in self.lines]
-        return [each for each in shown if not each.endswith(_VSYSCALL)]
-
-
-def _steps(output: Path) -> list[Step]:
-    steps: list[Step] = []
-    for text in output.read_bytes().removesuffix(b"\n").split(b"\n"):
-        if text.startswith(b"at "):
-            _, at_ns, pid, name = text.split(b" ", 3)
-            steps.append(Step(int(at_ns), int(pid), name.decode()))
-        else:
-            steps[-1].lines.append(text)
-    return steps
 
 
 def _answers(tmp_path: Path, bits: Literal[64, 32]) -> list[tuple[Step, Maps]]:
@@ -57,9 +27,8 @@ def _answers(tmp_path: Path, bits: Literal[64, 32]) -> list[tuple[Step, Maps]]:
     work.mkdir()
     capture, _ = record_run(tmp_path / "capture", [program, tmp_path / "steps"], cwd=work)
     with Engine(open_captures([capture.path]), whole=False) as engine:
-        return [
-            (step, maps_at(engine, find(engine, step.pid, f"{step.at_ns}ns"))) for step in _steps(tmp_path / "steps")
-        ]
+        steps = read_steps(tmp_path / "steps")
+        return [(step, maps_at(engine, find(engine, step.pid, f"{step.at_ns}ns"))) for step in steps]
 
 
 @pytest.mark.parametrize("bits", [64, 32])
@@ -91,6 +60,6 @@ def test_a_process_that_lived_for_milliseconds(tmp_path: Path) -> None:
         found = {line(row) for row in maps_at(engine, find(engine, began["pid"])).lines}
     read = (tmp_path / "read").read_text().splitlines()
     # cat frees its buffer at the end, and what is only there while it reads is not asked for
-    missing = [each for each in read if each not in found and not each.endswith(_VSYSCALL)]
+    missing = [each for each in read if each not in found and not each.endswith(VSYSCALL)]
     assert len(read) > 15
     assert [each.split()[1:5] for each in missing] in ([], [["rw-p", "00000000", "00:00", "0"]])

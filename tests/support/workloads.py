@@ -33,7 +33,7 @@ def source(name: str) -> Path:
 def build(name: str, bits: Literal[64, 32] = 64) -> Path:
     """The program made from tests/workloads/NAME.c, compiled when its text changed."""
     source = _SOURCES / f"{name}.c"
-    text = source.read_bytes() + (_SOURCES / "workload.h").read_bytes()
+    text = b"".join(path.read_bytes() for path in (source, *sorted(_SOURCES.glob("*.h"))))
     program = _CACHE / f"{bits}-{hashlib.sha256(text).hexdigest()[:12]}" / name
     if program.exists():
         return program

@@ -6,13 +6,10 @@
  * "at NS PID STEP" with the time (CLOCK_MONOTONIC) just before the reading. Then it executes itself and does one more.
  * Files it maps are made in the working directory.
  */
-#include "workload.h"
+#include "steps.h"
 #include <pthread.h>
 #include <sys/shm.h>
 #include <sys/wait.h>
-
-static const char *output;
-static char text[1 << 20]; /* not from malloc: the reading must not change what is read */
 
 static char *map(char *where, unsigned long pages, int prot, int flags, int fd, unsigned long first)
 {
@@ -23,24 +20,6 @@ static char *map(char *where, unsigned long pages, int prot, int flags, int fd, 
 
 #define ANONYMOUS(where, pages, more) \
 	map(where, pages, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | (more), -1, 0)
-
-static void show(const char *step)
-{
-	unsigned long length = 0;
-	ssize_t got;
-	int out = open(output, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-	int maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-	CHECK(out >= 0 && maps >= 0);
-	unsigned long long at = now_ns();
-	while ((got = read(maps, text + length, sizeof text - length)) > 0)
-		length += got;
-	CHECK(got == 0 && length < sizeof text);
-	char head[100];
-	int size = snprintf(head, sizeof head, "at %llu %d %s\n", at, getpid(), step);
-	CHECK(write(out, head, size) == size && write(out, text, length) == (ssize_t)length);
-	close(maps);
-	close(out);
-}
 
 static int new_file(const char *name, unsigned long pages)
 {

@@ -9,7 +9,7 @@ WITH marked AS (
         coalesce(
             start = lag("end") OVER line AND perms = lag(perms) OVER line AND dev = lag(dev) OVER line AND inode = lag(inode) OVER line
                 AND label = lag(label) OVER line
-                AND (inode = 0 AND dev = 0 OR offset_bytes + lag(start) OVER line = lag(offset_bytes) OVER line + start),
+                AND (inode = 0 AND dev = 0 OR in_step(offset_bytes, start, lag(offset_bytes) OVER line, lag(start) OVER line)),
             false
         ) AS goes_on
     FROM standing

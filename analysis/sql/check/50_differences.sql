@@ -56,10 +56,10 @@ compared AS (
         cells.start < kernel."end" AS in_kernel, cells.start < pieces."end" AS in_rebuilt,
         if(in_kernel, kernel.perms, NULL) AS kernel_perms, if(in_kernel, kernel.dev, NULL) AS kernel_dev,
         if(in_kernel, kernel.inode, NULL) AS kernel_inode, if(in_kernel, kernel.label, NULL) AS kernel_label,
-        if(in_kernel, kernel.offset_bytes + if(kernel.inode <> 0 OR kernel.dev <> 0, cells.start - kernel.start, 0), NULL) AS kernel_offset_bytes,
+        if(in_kernel, offset_plus(kernel.offset_bytes, if(kernel.inode <> 0 OR kernel.dev <> 0, cells.start - kernel.start, 0)), NULL) AS kernel_offset_bytes,
         if(in_rebuilt, pieces.perms, NULL) AS rebuilt_perms, if(in_rebuilt, pieces.dev, NULL) AS rebuilt_dev,
         if(in_rebuilt, pieces.inode, NULL) AS rebuilt_inode, if(in_rebuilt, pieces.label, NULL) AS rebuilt_label,
-        if(in_rebuilt, pieces.offset_bytes + if(pieces.inode <> 0 OR pieces.dev <> 0, cells.start - pieces.start, 0), NULL) AS rebuilt_offset_bytes,
+        if(in_rebuilt, offset_plus(pieces.offset_bytes, if(pieces.inode <> 0 OR pieces.dev <> 0, cells.start - pieces.start, 0)), NULL) AS rebuilt_offset_bytes,
         if(in_rebuilt, pieces.reason, NULL) AS piece_reason
     FROM cells
     ASOF LEFT JOIN (FROM leftovers WHERE side = 'kernel') AS kernel ON cells.reading = kernel.reading AND cells.start >= kernel.start
@@ -84,8 +84,8 @@ marked AS (
             start = lag("end") OVER page AND reason IS NOT DISTINCT FROM lag(reason) OVER page
                 AND (kernel_perms, kernel_dev, kernel_inode, rebuilt_perms, rebuilt_dev, rebuilt_inode) IS NOT DISTINCT FROM lag(
                     (kernel_perms, kernel_dev, kernel_inode, rebuilt_perms, rebuilt_dev, rebuilt_inode)) OVER page
-                AND (coalesce(kernel_inode, 0) = 0 OR kernel_offset_bytes + lag(start) OVER page = lag(kernel_offset_bytes) OVER page + start)
-                AND (coalesce(rebuilt_inode, 0) = 0 OR rebuilt_offset_bytes + lag(start) OVER page = lag(rebuilt_offset_bytes) OVER page + start),
+                AND (coalesce(kernel_inode, 0) = 0 OR in_step(kernel_offset_bytes, start, lag(kernel_offset_bytes) OVER page, lag(start) OVER page))
+                AND (coalesce(rebuilt_inode, 0) = 0 OR in_step(rebuilt_offset_bytes, start, lag(rebuilt_offset_bytes) OVER page, lag(start) OVER page)),
             false
         ) AS goes_on
     FROM (SELECT DISTINCT ON (reading, start) * FROM unequal)

@@ -20,7 +20,7 @@ shown AS (
     LIMIT getvariable('shown')
 ),
 calls AS (
-    SELECT space, ts_exit_ns AS ts_ns, tid, addr AS lo, addr + coalesce(size, 0) AS hi, if(errno = 0, ret::UBIGINT, NULL) AS result,
+    SELECT space, ts_exit_ns AS ts_ns, tid, addr AS lo, sane(addr) + coalesce(sane_size(size), 0) AS hi, if(errno = 0, ret::UBIGINT, NULL) AS result,
         coalesce(if(syscall = 'mremap', new_size, size), 1) AS result_size,
         format('{}({:#x}{}{}) = {}', syscall, coalesce(addr, 0), coalesce(', ' || size, ''),
             coalesce(', ' || new_size, ''),
@@ -40,7 +40,7 @@ SELECT reading, start, ts_ns, tid, event
 FROM (
     SELECT reading, start, calls.ts_ns, tid, event
     FROM shown JOIN calls ON shown.space = calls.space AND calls.ts_ns <= read_ns
-        AND ((lo < shown."end" AND hi > shown.start) OR (result < shown."end" AND result + result_size > shown.start))
+        AND ((lo < shown."end" AND hi > shown.start) OR (result < shown."end" AND result + sane_size(result_size) > shown.start))
     UNION ALL
     SELECT reading, start, records.ts_ns, tid, event
     FROM shown JOIN records ON shown.space = records.space AND records.ts_ns <= read_ns AND lo < shown."end" AND hi > shown.start

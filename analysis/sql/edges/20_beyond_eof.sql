@@ -12,7 +12,7 @@ asked AS MATERIALIZED (
     SELECT
         capture, pid, tid, comm, stack_id, syscall AS call, ts_enter_ns, ts_exit_ns, ret AS low, fd_dev, fd_inode, fd_generation, fd_size_bytes
     FROM syscalls
-    WHERE errno = 0 AND syscall IN ('mmap', 'old_mmap') AND fd_inode IS NOT NULL AND page_up(offset_bytes + size) > page_up(fd_size_bytes)
+    WHERE errno = 0 AND syscall IN ('mmap', 'old_mmap') AND fd_inode IS NOT NULL AND offset_plus(offset_bytes, page_up(size)) > page_up(fd_size_bytes)
     UNION ALL
     SELECT capture, pid, tid, comm, stack_id, syscall, ts_enter_ns, ts_exit_ns, page_down(addr), NULL, NULL, NULL, NULL
     FROM syscalls
@@ -46,13 +46,13 @@ told AS (
 sized AS MATERIALIZED (
     SELECT
         made.*, coalesce(fd_size_bytes, before_bytes) AS file_bytes,
-        coalesce(later_bytes >= made.offset_bytes + ("end" - start), false) AS grew,
+        coalesce(later_bytes >= offset_plus(made.offset_bytes, "end" - start), false) AS grew,
         -- it cannot have been longer then than when it was seen next
-        fd_size_bytes IS NOT NULL OR coalesce(page_up(next_bytes) < made.offset_bytes + ("end" - start), false) AS sure,
+        fd_size_bytes IS NOT NULL OR coalesce(page_up(next_bytes) < offset_plus(made.offset_bytes, "end" - start), false) AS sure,
         least("end", start + greatest(page_up(file_bytes)::HUGEINT - made.offset_bytes, 0)::UBIGINT) AS past
     FROM made
     LEFT JOIN told USING (made)
-    WHERE file_bytes IS NOT NULL AND made.offset_bytes + ("end" - start) > page_up(file_bytes)
+    WHERE file_bytes IS NOT NULL AND offset_plus(made.offset_bytes, "end" - start) > page_up(file_bytes)
 ),
 hit AS (
     SELECT made, count(*) AS faults, min(fault_causes.ts_ns - ts_enter_ns) AS first_fault_ns, any_value(fault_causes.reason) AS fault_reason
@@ -79,7 +79,7 @@ SELECT
     if(hits = 0 AND overlaid, 'a loader reserves the range, then maps over it', NULL) AS expected,
     if(doubt IS NULL, 'certain', 'possible') AS certainty, doubt AS reason,
     ts_enter_ns AS ts_ns, space, pid, tid, comm, stack_id, call, ts_enter_ns AS call_ns, past AS start, "end", dev, inode, generation, path, path_bytes,
-    offset_bytes + (past - start) AS offset_bytes,
+    offset_plus(offset_bytes, past - start) AS offset_bytes,
     MAP {
         'file_size_bytes': file_bytes::VARCHAR, 'past_bytes': ("end" - past)::VARCHAR, 'grew': grew::VARCHAR, 'faults': hits::VARCHAR,
         'first_fault_ns': first_fault_ns::VARCHAR

@@ -27,7 +27,7 @@ replaced AS MATERIALIZED (
     WHERE calls.errno = 0 AND CASE end_cause
         -- without the flags the kernel chose a free place, or refused (MAP_FIXED_NOREPLACE)
         WHEN 'mmap' THEN calls.flags & 16 <> 0 AND calls.flags & 1048576 = 0
-        WHEN 'mremap' THEN calls.flags & 2 <> 0 AND start < calls.ret + calls.new_size AND "end" > calls.ret
+        WHEN 'mremap' THEN calls.flags & 2 <> 0 AND start < calls.ret + sane_size(calls.new_size) AND "end" > calls.ret
         WHEN 'brk' THEN inode <> 0 OR cause IN ('mmap', 'mremap', 'shmat', 'io_setup')
         ELSE true
     END

@@ -113,7 +113,7 @@ states AS MATERIALIZED (
         walks.id, first_at.capture, first_at.space, last, changed, coalesce(makers, 0) AS makers, made.reason, coalesce(mapped_ns, 0) AS mapped_ns,
         if(first_piece IS NULL, NULL, {
             'perms': first.perms, 'dev': first.dev, 'inode': first.inode, 'generation': first.generation, 'path': first.path,
-            'path_bytes': first.path_bytes, 'offset_bytes': first.offset_bytes + if(first.inode = 0, 0, first_at.lo - first.start)
+            'path_bytes': first.path_bytes, 'offset_bytes': offset_plus(first.offset_bytes, if(first.inode = 0, 0, first_at.lo - first.start))
         }) AS first,
         if(bad_cell IS NULL, NULL, {
             'misfit': CASE

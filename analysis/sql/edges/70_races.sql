@@ -13,12 +13,12 @@ WITH
 -- those whose range is large, or not in the arguments, are held against all others
 wanted AS (
     SELECT
-        capture, host, mm, pid, tid, ts_enter_ns, ts_exit_ns, syscall, errno, sane(addr) AS addr, page_up(sane(addr) + sane(size)) AS past, sane(size) AS size, prot, pkey, flags, fd_inode,
-        offset_bytes, pgoff, sane(new_size) AS new_size, ret, op,
+        capture, host, mm, pid, tid, ts_enter_ns, ts_exit_ns, syscall, errno, sane(addr) AS addr, page_up(sane(addr) + sane_size(size)) AS past, sane_size(size) AS size, prot, pkey, flags, fd_inode,
+        offset_bytes, pgoff, sane_size(new_size) AS new_size, ret, op,
         ts_enter_ns >> 20 AS slice, ts_exit_ns >> 20 AS last_slice,
         syscall IN ('mremap', 'brk', 'shmat', 'shmdt') OR syscalls.size > 1 << 18 AS wide,
         if(syscall IN ('mmap', 'old_mmap'), try_cast(ret AS UBIGINT), sane(syscalls.addr)) AS low,
-        if(wide, 0, low >> 18)::UBIGINT AS cell, if(wide, 0, (low + greatest(sane(syscalls.size), 1) - 1) >> 18)::UBIGINT AS last_cell
+        if(wide, 0, low >> 18)::UBIGINT AS cell, if(wide, 0, (low + greatest(sane_size(syscalls.size), 1) - 1) >> 18)::UBIGINT AS last_cell
     FROM syscalls
     WHERE (syscall IN ('mmap', 'munmap', 'mprotect', 'pkey_mprotect', 'mremap', 'remap_file_pages', 'old_mmap', 'brk', 'shmat', 'shmdt')
             OR (syscall = 'madvise' AND op IN (4, 8, 9, 24))) -- DONTNEED, FREE, REMOVE, DONTNEED_LOCKED

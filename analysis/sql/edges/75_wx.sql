@@ -121,9 +121,9 @@ doubles AS MATERIALIZED (
     JOIN (FROM timeline WHERE perms[2] = 'w' AND perms[4] = 's' AND inode <> 0) AS writes
         ON runs.capture = writes.capture AND runs.space = writes.space AND runs.dev = writes.dev AND runs.inode = writes.inode
         AND coalesce(runs.generation = writes.generation, true)
-        AND runs.offset_bytes < writes.offset_bytes + (writes."end" - writes.start) AND writes.offset_bytes < runs.offset_bytes + (runs."end" - runs.start)
+        AND runs.offset_bytes < offset_plus(writes.offset_bytes, writes."end" - writes.start) AND writes.offset_bytes < offset_plus(runs.offset_bytes, runs."end" - runs.start)
         AND (runs.to_ns IS NULL OR writes.from_ns < runs.to_ns) AND NOT (runs.cause = 'fork' AND writes.cause = 'fork')
-        AND (runs.start + writes.offset_bytes <> writes.start + runs.offset_bytes
+        AND (NOT in_step(runs.offset_bytes, runs.start, writes.offset_bytes, writes.start)
             OR (runs.perms[2] <> 'w' AND runs.cause NOT IN ('mprotect', 'pkey_mprotect', 'fork') AND writes.from_ns < runs.from_ns))
     GROUP BY runs.capture, runs.space, runs.dev, runs.inode
 ),
@@ -178,7 +178,7 @@ compilers AS (
 found AS (
     SELECT
         capture, host, space, start, "end", "end" - start AS bytes, base.dev AS dev, base.inode AS inode, base.generation AS generation,
-        base.path AS path, base.path_bytes AS path_bytes, if(base.inode = 0, 0, base.offset_bytes + (start - base.start)) AS offset_bytes,
+        base.path AS path, base.path_bytes AS path_bytes, if(base.inode = 0, 0, offset_plus(base.offset_bytes, start - base.start)) AS offset_bytes,
         first.from_ns AS ts_ns, last_ns, turns, 1 AS ranges, array_to_string(perms[:8], ' ') || if(len(perms) > 8, ' …', '') AS history,
         first.cause::VARCHAR AS cause, first.cause_tid AS tid, first.call_ns AS call_ns,
         base.cause::VARCHAR AS base_cause, base.cause_tid AS base_tid, base.cause_ns AS base_ns, base.call_ns AS base_call_ns, reason,

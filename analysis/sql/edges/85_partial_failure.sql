@@ -10,7 +10,7 @@ WITH
 failed AS MATERIALIZED (
     SELECT
         calls.capture, calls.host, space, calls.pid, tid, comm, stack_id, syscall, ts_enter_ns, ts_exit_ns, error, page_down(sane(addr)) AS low,
-        page_up(sane(addr) + sane(size)) AS high, sane(new_addr) AS new_addr, sane(new_size) AS new_size, row_number() OVER () AS failure
+        page_up(sane(addr) + sane_size(size)) AS high, sane(new_addr) AS new_addr, sane_size(new_size) AS new_size, row_number() OVER () AS failure
     FROM syscalls AS calls
     JOIN uses ON calls.capture = uses.capture AND calls.pid = uses.pid AND ts_enter_ns >= uses.from_ns AND (uses.to_ns IS NULL OR ts_enter_ns < uses.to_ns)
     LEFT JOIN error_names USING (errno)
@@ -49,13 +49,13 @@ read AS (
         failure, if(syscall = 'mremap' AND start < high AND timeline."end" > low, 'moved', 'unmapped') AS how, 'reading' AS known_by,
         min(greatest(start, lo)) AS start, max(least(timeline."end", hi)) AS "end", sum(least(timeline."end", hi) - greatest(start, lo)) AS changed_bytes,
         any_value(ts_exit_ns) AS ts_ns, any_value(dev) AS dev, any_value(inode) AS inode, any_value(generation) AS generation, any_value(path) AS path,
-        any_value(path_bytes) AS path_bytes, min(offset_bytes + if(inode = 0, 0, greatest(start, lo) - start)) AS offset_bytes, any_value(other_doubt) AS reason
+        any_value(path_bytes) AS path_bytes, min(offset_plus(offset_bytes, if(inode = 0, 0, greatest(start, lo) - start))) AS offset_bytes, any_value(other_doubt) AS reason
     FROM (
         SELECT failed.*, doubts.start AS lo, doubts."end" AS hi, doubts.from_ns AS doubt_from, doubts.to_ns AS doubt_to
         FROM failed
         JOIN doubts ON failed.capture = doubts.capture AND failed.space = doubts.space AND doubts.to_ns IS NOT NULL
             AND doubts.from_ns BETWEEN ts_exit_ns AND ts_exit_ns + 1 AND contains(doubts.reason, 'a failed ' || syscall)
-            AND doubts.start < greatest(high, page_up(coalesce(new_addr, 0) + coalesce(new_size, 0))) AND doubts."end" > least(low, coalesce(new_addr, low))
+            AND doubts.start < greatest(high, coalesce(new_addr, 0) + page_up(coalesce(new_size, 0))) AND doubts."end" > least(low, coalesce(new_addr, low))
         WHERE syscall IN ('mmap', 'mremap')
     ) AS doubtful
     JOIN timeline ON doubtful.capture = timeline.capture AND doubtful.space = timeline.space AND end_cause = 'resync'

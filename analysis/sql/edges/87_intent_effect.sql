@@ -58,7 +58,7 @@ differences AS (
         *, 'length' AS what, 'do_mmap' AS told_by, 'low' AS severity, 'lengths are made whole pages' AS expected,
         size_text(size) AS asked_text, size_text(k_size) AS used_text
     FROM used
-    WHERE call <> 'remap_file_pages' AND page_up(sane(k_size)) <> page_up(sane(size))
+    WHERE call <> 'remap_file_pages' AND page_up(sane_size(k_size)) <> page_up(sane_size(size))
     UNION ALL BY NAME
     SELECT
         *, 'flags' AS what, 'do_mmap' AS told_by, 'low' AS severity, 'MAP_DENYWRITE and MAP_EXECUTABLE mean nothing' AS expected,
@@ -88,7 +88,7 @@ firsts AS (
 SELECT
     capture, host, severity, expected, coalesce(certainty, 'certain') AS certainty, reason, ts_enter_ns AS ts_ns, space, pid, tid, comm, stack_id, call,
     ts_enter_ns AS call_ns, if(call = 'remap_file_pages', page_down(addr), ret::UBIGINT) AS start,
-    if(call = 'remap_file_pages', page_down(addr) + page_down(sane(size)), ret::UBIGINT + page_up(sane(size))) AS "end",
+    if(call = 'remap_file_pages', page_down(addr) + page_down(sane_size(size)), ret::UBIGINT + page_up(sane_size(size))) AS "end",
     k_dev AS dev, k_inode AS inode,
     MAP {'what': what, 'asked': asked_text, 'used': used_text, 'told_by': told_by, 'calls': calls::VARCHAR} AS facts,
     call || ' by ' || thread_text(comm, pid, tid) || CASE what

@@ -9,8 +9,8 @@
 WITH
 failures AS MATERIALIZED (
     SELECT
-        calls.capture, calls.host, space, calls.pid, tid, comm, stack_id, syscall, prot, ts_enter_ns, sane(size) AS size,
-        page_down(coalesce(sane(addr), 0)) AS low, page_up(coalesce(sane(addr), 0) + coalesce(sane(size), 0)) AS high, row_number() OVER () AS failure
+        calls.capture, calls.host, space, calls.pid, tid, comm, stack_id, syscall, prot, ts_enter_ns, sane_size(size) AS size,
+        page_down(coalesce(sane(addr), 0)) AS low, page_up(coalesce(sane(addr), 0) + coalesce(sane_size(size), 0)) AS high, row_number() OVER () AS failure
     FROM syscalls AS calls
     JOIN uses ON calls.capture = uses.capture AND calls.pid = uses.pid AND ts_enter_ns >= uses.from_ns AND (uses.to_ns IS NULL OR ts_enter_ns < uses.to_ns)
     WHERE errno = 12

@@ -34,7 +34,7 @@ SELECT
             AND coalesce(generation = lag(generation) OVER address, true)
             AND if(dev = 0 AND inode = 0,
                 path_bytes = lag(path_bytes) OVER address,
-                offset_bytes + lag(start) OVER address = lag(offset_bytes) OVER address + start),
+                in_step(offset_bytes, start, lag(offset_bytes) OVER address, lag(start) OVER address)),
         false
     )
 FROM (

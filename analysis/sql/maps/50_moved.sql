@@ -36,7 +36,7 @@ CREATE OR REPLACE TABLE moves (
     several
 ) AS
 WITH calls AS (
-    SELECT put.*, addr = ret::UBIGINT AS grew, flags & 2 <> 0 AND size = new_size AS fixed, addr, addr + size AS addr_end
+    SELECT put.*, addr = ret::UBIGINT AS grew, flags & 2 <> 0 AND size = new_size AS fixed, addr, addr + page_up(size) AS addr_end
     FROM put JOIN syscalls ON put.ts_ns = ts_enter_ns AND put.tid = syscalls.tid
     WHERE capture = getvariable('capture') AND syscall = 'mremap' AND errno = 0
         AND ts_enter_ns BETWEEN getvariable('first_ns') AND getvariable('last_ns')

@@ -67,7 +67,7 @@ pieces AS (
     SELECT
         standing.* REPLACE (
             page AS start, least("end", coalesce(lead(page) OVER (ORDER BY page), "end")) AS "end",
-            if(dev = 0 AND inode = 0, 0, offset_bytes + (page - start))::UBIGINT AS offset_bytes
+            if(dev = 0 AND inode = 0, 0, offset_plus(offset_bytes, page - start)) AS offset_bytes
         ), opens, count_if(opens) OVER (ORDER BY page) AS line
     FROM starts ASOF JOIN standing ON page >= start
 ),

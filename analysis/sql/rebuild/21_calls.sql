@@ -47,7 +47,19 @@ SELECT
     coalesce(flags, 0), pages_up(new_size), (new_addr >> 12)::BIGINT, coalesce(if(call = 'prctl', subop, op), 0)
 FROM syscalls
 JOIN followed ON syscalls.syscall = followed.syscall AND (of IS NULL OR op = of)
-WHERE call <> 'prctl' OR (subop = 7 AND errno = 0);
+WHERE (call <> 'prctl' OR (subop = 7 AND errno = 0))
+    -- EINVAL found in the arguments alone, before anything is touched (mm/mmap.c, mm/mremap.c)
+    AND NOT (errno = 22 AND CASE call
+        WHEN 'mmap' THEN coalesce(offset_bytes, 0) & 4095 <> 0 OR (flags & 16 <> 0 AND addr & 4095 <> 0)
+        WHEN 'mremap' THEN addr & 4095 <> 0 OR pages_up(new_size) = 0 OR flags > 7 OR flags & 3 = 2
+            OR (flags & 4 <> 0 AND (flags & 1 = 0 OR pages_up(size) <> pages_up(new_size)))
+            OR (flags & 2 <> 0 AND (
+                new_addr & 4095 <> 0
+                OR (new_addr >> 12)::BIGINT < ((addr >> 12)::BIGINT + pages_up(size)) & 4503599627370495
+                    AND (addr >> 12)::BIGINT < (new_addr >> 12)::BIGINT + pages_up(new_size)
+            ))
+        ELSE false
+    END);
 -- In which address space?
 CREATE VIEW every_call (
     -- number of the address space

@@ -21,7 +21,7 @@ CREATE TABLE unmaps (
 ) AS
 WITH
 hits AS (
-    SELECT space, tid, ts_ns, (addr >> 12)::BIGINT AS lo, pages_up(addr + size) AS hi
+    SELECT space, tid, ts_ns, (addr >> 12)::BIGINT AS lo, (addr >> 12)::BIGINT + pages_up(size) AS hi
     FROM (
         -- a removal that failed has a second row
         SELECT

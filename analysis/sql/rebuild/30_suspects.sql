@@ -103,5 +103,5 @@ FROM (
     GROUP BY removals.id, removals.space, removals.exit_ns, take_lo, take_hi, removals.tid
     HAVING count(DISTINCT ts_ns) > 1 + count(DISTINCT earlier.exit_ns)
 ) AS found(space, key, lo, hi, reason, tid)
--- a range that passes the end of every address space is refused before anything is touched
-WHERE hi <= 1::BIGINT << 51;
+-- a range that passes the end of the largest address space, of 56 bits, is refused before anything is touched
+WHERE hi <= 1::BIGINT << 44;

@@ -90,7 +90,7 @@ suspected AS (
 )
 SELECT
     plane // 4, lives.pid, (lo::UBIGINT << 12), (hi::UBIGINT << 12), suspected.from_ns, suspected.to_ns,
-    perms, dev, inode, generation, path, if(inode = 0 AND dev = 0, 0, (lo - base) << 12)::UBIGINT,
+    perms, dev, inode, generation, path, if(inode = 0 AND dev = 0, 0, ((lo - base) & 4503599627370495)::UBIGINT << 12),
     made.cause, made.source, if(made.source = 'syscalls', call_ns, made_ns), actor >> 7, call_ns,
     ended.cause, ended.source, if(ended.source = 'syscalls', end_call_ns, ended_ns), end_actor >> 7, end_call_ns,
     if(coalesce(suspected.reason, spot_reason) IS NULL AND suspected.look <> 0, 'certain', 'possible')::certainty,

@@ -18,7 +18,7 @@ WITH given AS (
     SELECT
         pid, ts_enter_ns, ts_exit_ns,
         if(syscall IN ('mlockall', 'munlockall'), 0, (addr >> 12) << 12) AS start,
-        if(syscall IN ('mlockall', 'munlockall'), 1::UBIGINT << 63, ((addr + size + 4095) >> 12) << 12) AS "end",
+        if(syscall IN ('mlockall', 'munlockall'), 1::UBIGINT << 63, (((addr >> 12) + pages_up(offset_plus(size, addr & 4095))::UBIGINT) & 4503599627370495) << 12) AS "end",
         CASE syscall
             WHEN 'madvise' THEN CASE WHEN op <= 2 THEN 'read' ELSE ['fork', 'merge', 'huge', 'dump', 'wipe'][(op - 8) // 2] END
             WHEN 'mseal' THEN 'seal' WHEN 'mbind' THEN 'policy' WHEN 'prctl' THEN 'name' ELSE 'lock'
