@@ -44,6 +44,7 @@ def test_every_line_is_what_the_process_read(recorded: Recorded) -> None:
             assert [line(row) for row in maps.lines] == step.shown, step.name
 
 
+@pytest.mark.parametrize("recorded", [64], indirect=True)
 def test_every_view_can_be_read_whole(recorded: Recorded) -> None:
     capture, steps = recorded
     with Engine(open_captures([capture.path])) as engine:

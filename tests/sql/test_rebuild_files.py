@@ -617,11 +617,12 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
     "82_rectangles": (
         "SELECT space, pid, format('{:x}-{:x}', start, \"end\"), t(from_ns), t(to_ns), perms, inode, offset_bytes, cause, t(cause_ns), cause_tid, t(call_ns), end_cause, t(end_ns), certainty, reason FROM rectangles WHERE start >= 16797696",
         [
+            (1, 7, "1005000-1006000", 105, 330, "rw-p", 0, 0, "mmap", 105, 7, 100, "resync", 900, "certain", None),
             (
                 1,
                 7,
                 "1005000-1006000",
-                105,
+                330,
                 780,
                 "rw-p",
                 0,

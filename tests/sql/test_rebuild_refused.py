@@ -9,6 +9,7 @@ import pytest
 
 from tests.sql.test_hooks import START, doubts, rebuilt, standing
 from tests.sql.test_rebuild_files import call, task, vma
+from tests.support.captures import START_NS
 
 PAGES = 4096
 ALL = 1 << 64
@@ -67,3 +68,15 @@ def test_what_a_refused_advice_leaves_for_a_fork(tmp_path: Path, errno: int, cop
     with rebuilt(tmp_path, MAPPED | {"syscalls": [advice], "tasks": START + forks}, []) as engine:
         copies = engine.execute("SELECT start // 4096 FROM rectangles WHERE cause = 'fork' ORDER BY ALL")
         assert copies == [(0x1000,)] * copied + [(0x2000,)]
+
+
+def test_a_doubt_concerns_its_pages_from_its_time_on_and_no_others(tmp_path: Path) -> None:
+    with rebuilt(tmp_path, MAPPED | {"syscalls": [_mremap(size=8 * PAGES)]}, []) as engine:
+        parts = engine.execute(
+            f'SELECT start // 4096, "end" // 4096, from_ns - {START_NS}, to_ns - {START_NS}, certainty::VARCHAR, '
+            f"cause_ns - {START_NS} FROM rectangles WHERE cause_ns = {START_NS + 210} ORDER BY ALL"
+        )
+    assert parts == [
+        (0x1000, 0x1004, 210, 260, "certain", 210), (0x1000, 0x1004, 260, None, "possible", 210),
+        (0x1004, 0x1008, 210, None, "certain", 210),
+    ]  # fmt: skip

@@ -59,7 +59,7 @@ read AS (
         WHERE syscall IN ('mmap', 'mremap')
     ) AS doubtful
     JOIN timeline ON doubtful.capture = timeline.capture AND doubtful.space = timeline.space AND end_cause = 'resync'
-        AND start < hi AND timeline."end" > lo AND timeline.from_ns <= doubt_to AND timeline.to_ns BETWEEN doubt_from AND doubt_to + 1
+        AND start < hi AND timeline."end" > lo AND timeline.from_ns <= doubt_to AND timeline.to_ns BETWEEN doubt_from + 1 AND doubt_to + 1
     LEFT JOIN (
         SELECT failure AS doubted, any_value(doubts.reason) AS other_doubt
         FROM failed

@@ -77,16 +77,59 @@ parted AS (
     LEFT JOIN eras ON plane // 4 = eras.space
     WHERE eras.space IS NULL OR (eras.from_ns < coalesce(mapped.to_ns, 9223372036854775807) AND eras.to_ns > mapped.from_ns)
 ),
+-- which pages of them are doubtful, and when; what is doubtful of a whole space is an era's
+doubted AS (
+    SELECT
+        plane, parted.lo, parted.hi, parted.from_ns, coalesce(parted.to_ns, 9223372036854775807) AS until_ns,
+        greatest(doubts_found.lo, parted.lo) AS low, least(doubts_found.hi, parted.hi) AS high,
+        greatest(doubts_found.from_ns, parted.from_ns) AS since, least(coalesce(doubts_found.to_ns, 9223372036854775807), until_ns) AS until,
+        doubts_found.reason
+    FROM parted JOIN doubts_found ON plane // 4 = space
+        AND doubts_found.lo < parted.hi AND doubts_found.hi > parted.lo AND (doubts_found.lo > 0 OR doubts_found.hi < 1::BIGINT << 51)
+        AND doubts_found.from_ns < coalesce(parted.to_ns, 9223372036854775807) AND coalesce(doubts_found.to_ns, 9223372036854775807) > parted.from_ns
+),
+strips AS (
+    SELECT *, coalesce(lead(low) OVER (PARTITION BY plane, lo, from_ns ORDER BY low), hi) AS high
+    FROM (SELECT DISTINCT plane, lo, hi, from_ns, until_ns, unnest([lo, low, high]) AS low FROM doubted)
+    WHERE low < hi
+),
+-- doubts of the same pages that follow each other, or overlap, are one
+islands AS (
+    SELECT plane, lo, from_ns, low, min(since) AS since, max(until) AS until, arg_min(reason, (since, reason)) AS reason
+    FROM (
+        SELECT *, count_if(first) OVER (PARTITION BY plane, lo, from_ns, low ORDER BY since, until, reason ROWS UNBOUNDED PRECEDING) AS island
+        FROM (
+            SELECT
+                strips.plane, strips.lo, strips.from_ns, strips.low, since, until, reason,
+                coalesce(since > max(until) OVER (
+                    PARTITION BY strips.plane, strips.lo, strips.from_ns, strips.low ORDER BY since, until, reason
+                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                ), true) AS first
+            FROM strips JOIN doubted USING (plane, lo, from_ns)
+            WHERE doubted.low < strips.high AND doubted.high > strips.low
+        )
+    )
+    GROUP BY plane, lo, from_ns, low, island
+),
+spots AS (
+    SELECT plane, lo, from_ns, strips.low, high, since, until, reason
+    FROM strips JOIN islands USING (plane, lo, from_ns, low)
+    UNION ALL
+    -- and what is certain before each, and after the last
+    SELECT plane, lo, from_ns, low, high, coalesce(lag(until) OVER strip, from_ns), since, NULL
+    FROM strips JOIN islands USING (plane, lo, from_ns, low)
+    WINDOW strip AS (PARTITION BY plane, lo, from_ns, low ORDER BY since)
+    UNION ALL
+    SELECT plane, lo, from_ns, low, any_value(high), coalesce(max(until), from_ns), any_value(until_ns), NULL
+    FROM strips LEFT JOIN islands USING (plane, lo, from_ns, low)
+    GROUP BY plane, lo, from_ns, low
+),
 suspected AS (
-    SELECT parted.*, spot.reason AS spot_reason
-    FROM parted
-    LEFT JOIN (
-        SELECT plane, parted.lo, parted.hi, parted.from_ns, any_value(doubts_found.reason) AS reason
-        FROM parted JOIN doubts_found ON plane // 4 = space
-            AND doubts_found.lo < parted.hi AND doubts_found.hi > parted.lo AND (doubts_found.lo > 0 OR doubts_found.hi < 1::BIGINT << 51)
-            AND doubts_found.from_ns < coalesce(parted.to_ns, 9223372036854775807) AND coalesce(doubts_found.to_ns, 9223372036854775807) > parted.from_ns
-        GROUP BY ALL
-    ) AS spot USING (plane, lo, hi, from_ns)
+    SELECT *, NULL AS spot_reason FROM parted ANTI JOIN spots USING (plane, lo, from_ns)
+    UNION ALL
+    SELECT parted.* REPLACE (low AS lo, high AS hi, since AS from_ns, nullif(until, 9223372036854775807) AS to_ns), spots.reason
+    FROM parted JOIN spots USING (plane, lo, from_ns)
+    WHERE since < until
 )
 SELECT
     plane // 4, lives.pid, (lo::UBIGINT << 12), (hi::UBIGINT << 12), suspected.from_ns, suspected.to_ns,

@@ -16,11 +16,14 @@ rectangles AS (
             WHEN start < brk AND "end" > start_brk THEN '[heap]'
             WHEN start <= start_stack AND "end" > start_stack THEN '[stack]'
             ELSE path
-        END AS path), since_ns, until_ns
+        END AS path), since_ns, until_ns,
+        -- a rectangle is parted where certainty begins or ends: nothing happened to it there
+        row_number() OVER parts = 1 AS begins, lead(timeline.from_ns) OVER parts IS NULL AS ends
     FROM timeline
     JOIN used ON timeline.space = used.space AND timeline.from_ns < coalesce(until_ns, 18446744073709551615)
         AND coalesce(timeline.to_ns, 18446744073709551615) > since_ns
     ASOF LEFT JOIN places ON places.capture = timeline.capture AND places.space = timeline.space AND known_ns <= timeline.from_ns
+    WINDOW parts AS (PARTITION BY timeline.capture, timeline.space, since_ns, start, "end", cause, cause_ns, cause_tid ORDER BY timeline.from_ns)
 ),
 events AS (
     SELECT since_ns AS ts_ns, 0 AS turn, '=' AS sign, coalesce(began, 'unknown') AS what, since_ns, until_ns FROM used
@@ -33,13 +36,14 @@ events AS (
         start, "end", perms, dev, inode, path, offset_bytes, from_ns, to_ns, cause, end_cause, certainty, reason, since_ns, until_ns
     FROM rectangles
     -- what was mapped over or only protected shows as the mapping that came
-    WHERE end_cause IN ('munmap', 'shmdt', 'brk', 'mremap', 'io_destroy', 'madvise', 'prctl', 'resync')
+    WHERE ends AND end_cause IN ('munmap', 'shmdt', 'brk', 'mremap', 'io_destroy', 'madvise', 'prctl', 'resync')
         AND to_ns < coalesce(until_ns, 18446744073709551615)
     UNION ALL BY NAME
     SELECT
         greatest(from_ns, since_ns) AS ts_ns, 2 AS turn, '+' AS sign, cause AS what, cause_tid AS tid,
         start, "end", perms, dev, inode, path, offset_bytes, from_ns, to_ns, cause, end_cause, certainty, reason, since_ns, until_ns
     FROM rectangles
+    WHERE begins
     UNION ALL BY NAME
     SELECT
         ts_ns, 3 AS turn, '!' AS sign, kind AS what, severity, sentence, start, "end", path, certainty, reason,
