@@ -46,7 +46,8 @@ SELECT
     if(asks, if(stood.several, sources.c, 0), NULL), if(asks, coalesce(stood.w, 0), NULL),
     NOT sources.several AND plane % 4 = 0, 0, 0::BIGINT, false,
     NOT asks, NULL::INTEGER, NULL::BIGINT
-FROM (SELECT *, several AND plane % 4 = 0 AS asks FROM sources) AS sources
+-- a doubt about what stays where there is a gap stays too; about what it was moved onto as well, since nothing here tells them apart
+FROM (SELECT *, several AND plane % 4 <> 1 AS asks FROM sources) AS sources
 LEFT JOIN befores ON befores.w = probe AND befores.c = source
 LEFT JOIN each_cell AS origin ON befores.before = origin.w
 LEFT JOIN befores AS under ON under.w = sources.w AND under.c = sources.c
