@@ -88,5 +88,7 @@ def test_a_doubt_about_what_stays_in_the_gap_of_a_move_stays_too(tmp_path: Path)
     move = call(270, 280, "mremap", 0x2004, 8, 0x1000, flags=3, new_size=8 * PAGES, new_addr=0x1000 * PAGES)
     with rebuilt(tmp_path, MAPPED | {"syscalls": [refused, move]}, []) as engine:
         assert standing(engine) == [
-            (0x1000, 0x1004, "rw-p", "certain"), (0x1004, 0x1008, "rw-p", "possible"), (0x2000, 0x2004, "rw-p", "certain"),
-        ]  # fmt: skip
+            (0x1000, 0x1004, "rw-p", "certain"),
+            (0x1004, 0x1008, "rw-p", "possible"),
+            (0x2000, 0x2004, "rw-p", "certain"),
+        ]
