@@ -32,6 +32,8 @@ CREATE MACRO sane(bytes) AS least(bytes, 1::UBIGINT << 57);
 CREATE MACRO sane_size(bytes) AS if(bytes > 18446744073709547520, 0, sane(bytes));
 -- so many bytes further; offsets in a mapping can pass 2^64 (mremap does not ask), and begin at 0 there
 CREATE MACRO offset_plus(offset_bytes, bytes) AS ((offset_bytes::HUGEINT + bytes) & 18446744073709551615)::UBIGINT;
+-- first byte past so many, at most the last that 64 bits hold: for comparisons
+CREATE MACRO offset_end(offset_bytes, bytes) AS (least(offset_bytes, 18446744073709551615 - bytes) + bytes)::UBIGINT;
 -- whether one place is as far from another in the file as in memory
 CREATE MACRO in_step(offset_bytes, start, other_offset, other_start) AS
     (offset_bytes >> 12) + (other_start >> 12) = (other_offset >> 12) + (start >> 12);

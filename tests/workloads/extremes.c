@@ -78,11 +78,15 @@ static void maps(void)
 			restore(result, size);
 	}
 	/* mremap asks less than mmap: offsets that pass 2^64 within a mapping, parted there */
-	unsigned long last = call(SYS_MAP, elsewhere, PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, zero, BITS_64 ? -3 * PAGE : -3UL);
-	CHECK(last == elsewhere && call(SYS_mremap, last, PAGE, 5 * PAGE, 0, 0, 0) == last);
-	CHECK(mprotect((void *)(last + 3 * PAGE), PAGE, PROT_NONE) == 0);
+	for (int shared = 0; shared < 2; shared++) {
+		unsigned long at = elsewhere + shared * 8 * PAGE;
+		int kind = (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED;
+		CHECK(call(SYS_MAP, at, PAGE, PROT_READ, kind, zero, BITS_64 ? -3 * PAGE : -3UL) == at);
+		CHECK(call(SYS_mremap, at, PAGE, 5 * PAGE, 0, 0, 0) == at);
+		CHECK(mprotect((void *)(at + 3 * PAGE), PAGE, PROT_NONE) == 0);
+	}
 	show("mmap");
-	CHECK(munmap((void *)last, 5 * PAGE) == 0);
+	CHECK(munmap((void *)elsewhere, 13 * PAGE) == 0);
 }
 
 static void ranges(void)

@@ -44,7 +44,7 @@ shrinks AS MATERIALIZED (
         -- of a page that is gone in part, the rest stays, and reads zeros past it
         CASE WHEN how = 'shrank' THEN page_up(new_size_bytes) WHEN how IN ('hole', 'zeroed') THEN page_up(offset_bytes) ELSE page_down(offset_bytes) END
             AS lost_from,
-        CASE WHEN how IN ('hole', 'zeroed') THEN page_down(offset_plus(offset_bytes, length_bytes)) ELSE page_up(old_size_bytes) END AS lost_to
+        CASE WHEN how IN ('hole', 'zeroed') THEN page_down(offset_end(offset_bytes, length_bytes)) ELSE page_up(old_size_bytes) END AS lost_to
     FROM calls
     WHERE (operation <> 'fallocate' OR flags & 58 <> 0)
         AND coalesce(new_size_bytes < old_size_bytes, true) = (operation <> 'fallocate' OR (flags & 8 <> 0))
@@ -62,7 +62,7 @@ lost AS MATERIALIZED (
         shrinks.* REPLACE (coalesce(old_size_bytes, seen.size_bytes) AS old_size_bytes), old_size_bytes IS NULL AS at_least,
         space, timeline.pid AS space_pid, perms, path, path_bytes, from_ns, to_ns, end_tid, timeline.reason AS doubt,
         start + (greatest(lost_from, timeline.offset_bytes) - timeline.offset_bytes) AS lost_start,
-        least("end", start + (coalesce(lost_to, page_up(seen.size_bytes), offset_plus(timeline.offset_bytes, "end" - start))::HUGEINT - timeline.offset_bytes))::UBIGINT
+        least("end", start + (coalesce(lost_to, page_up(seen.size_bytes), offset_end(timeline.offset_bytes, "end" - start))::HUGEINT - timeline.offset_bytes))::UBIGINT
             AS lost_end,
         greatest(lost_from, timeline.offset_bytes) AS lost_offset
     FROM shrinks
@@ -72,7 +72,7 @@ lost AS MATERIALIZED (
         AND (from_ns <= ts_exit_ns AND coalesce(to_ns > ts_enter_ns, true)
             -- or later, by a fork, and it got SIGBUS
             OR from_ns > ts_exit_ns AND cause = 'fork' AND (timeline.capture, space) IN (SELECT (capture, space) FROM blamed))
-    WHERE offset_plus(timeline.offset_bytes, "end" - start) > lost_from
+    WHERE offset_end(timeline.offset_bytes, "end" - start) > lost_from
         AND timeline.offset_bytes < coalesce(lost_to, page_up(seen.size_bytes), 1::UBIGINT << 63)
 ),
 hit AS (

@@ -12,7 +12,7 @@ asked AS MATERIALIZED (
     SELECT
         capture, pid, tid, comm, stack_id, syscall AS call, ts_enter_ns, ts_exit_ns, ret AS low, fd_dev, fd_inode, fd_generation, fd_size_bytes
     FROM syscalls
-    WHERE errno = 0 AND syscall IN ('mmap', 'old_mmap') AND fd_inode IS NOT NULL AND offset_plus(offset_bytes, page_up(size)) > page_up(fd_size_bytes)
+    WHERE errno = 0 AND syscall IN ('mmap', 'old_mmap') AND fd_inode IS NOT NULL AND offset_end(offset_bytes, page_up(size)) > page_up(fd_size_bytes)
     UNION ALL
     SELECT capture, pid, tid, comm, stack_id, syscall, ts_enter_ns, ts_exit_ns, page_down(addr), NULL, NULL, NULL, NULL
     FROM syscalls
@@ -46,13 +46,13 @@ told AS (
 sized AS MATERIALIZED (
     SELECT
         made.*, coalesce(fd_size_bytes, before_bytes) AS file_bytes,
-        coalesce(later_bytes >= offset_plus(made.offset_bytes, "end" - start), false) AS grew,
+        coalesce(later_bytes >= offset_end(made.offset_bytes, "end" - start), false) AS grew,
         -- it cannot have been longer then than when it was seen next
-        fd_size_bytes IS NOT NULL OR coalesce(page_up(next_bytes) < offset_plus(made.offset_bytes, "end" - start), false) AS sure,
+        fd_size_bytes IS NOT NULL OR coalesce(page_up(next_bytes) < offset_end(made.offset_bytes, "end" - start), false) AS sure,
         least("end", start + greatest(page_up(file_bytes)::HUGEINT - made.offset_bytes, 0)::UBIGINT) AS past
     FROM made
     LEFT JOIN told USING (made)
-    WHERE file_bytes IS NOT NULL AND offset_plus(made.offset_bytes, "end" - start) > page_up(file_bytes)
+    WHERE file_bytes IS NOT NULL AND offset_end(made.offset_bytes, "end" - start) > page_up(file_bytes)
 ),
 hit AS (
     SELECT made, count(*) AS faults, min(fault_causes.ts_ns - ts_enter_ns) AS first_fault_ns, any_value(fault_causes.reason) AS fault_reason

@@ -13,7 +13,7 @@ WITH
 rectangles AS MATERIALIZED (
     SELECT
         capture, host, space, dev, inode, coalesce(generation, max(generation) OVER (PARTITION BY capture, dev, inode)) AS generation,
-        path, path_bytes, perms, perms[2] = 'w' AS writes, start, "end", offset_bytes AS lo, offset_plus(offset_bytes, "end" - start) AS hi,
+        path, path_bytes, perms, perms[2] = 'w' AS writes, start, "end", offset_bytes AS lo, offset_end(offset_bytes, "end" - start) AS hi,
         from_ns, coalesce(to_ns, 18446744073709551615) AS to_ns, cause, cause_ns, cause_tid, call_ns, reason
     FROM timeline
     WHERE shared AND inode <> 0 AND has_pages(path)

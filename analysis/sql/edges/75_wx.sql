@@ -121,7 +121,7 @@ doubles AS MATERIALIZED (
     JOIN (FROM timeline WHERE perms[2] = 'w' AND perms[4] = 's' AND inode <> 0) AS writes
         ON runs.capture = writes.capture AND runs.space = writes.space AND runs.dev = writes.dev AND runs.inode = writes.inode
         AND coalesce(runs.generation = writes.generation, true)
-        AND runs.offset_bytes < offset_plus(writes.offset_bytes, writes."end" - writes.start) AND writes.offset_bytes < offset_plus(runs.offset_bytes, runs."end" - runs.start)
+        AND runs.offset_bytes < offset_end(writes.offset_bytes, writes."end" - writes.start) AND writes.offset_bytes < offset_end(runs.offset_bytes, runs."end" - runs.start)
         AND (runs.to_ns IS NULL OR writes.from_ns < runs.to_ns) AND NOT (runs.cause = 'fork' AND writes.cause = 'fork')
         AND (NOT in_step(runs.offset_bytes, runs.start, writes.offset_bytes, writes.start)
             OR (runs.perms[2] <> 'w' AND runs.cause NOT IN ('mprotect', 'pkey_mprotect', 'fork') AND writes.from_ns < runs.from_ns))

@@ -90,7 +90,7 @@ SELECT
     at_bytes AS offset_bytes, new_size_bytes AS size_bytes
 FROM changes
 WHERE operation = 'fallocate'
-    AND (flags & 8 <> 0 OR new_size_bytes <> old_size_bytes OR (changes.offset_bytes <= at_bytes AND offset_plus(changes.offset_bytes, length_bytes) > at_bytes))
+    AND (flags & 8 <> 0 OR new_size_bytes <> old_size_bytes OR (changes.offset_bytes <= at_bytes AND offset_end(changes.offset_bytes, length_bytes) > at_bytes))
 UNION ALL BY NAME
 SELECT
     capture, ts_ns, 'fault' AS what, certainty, reason, sentence AS text, pid, tid, comm, signal AS call, stack_id, start, "end", perms,
