@@ -295,6 +295,7 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> Cut:
                     until(lambda: len(crashes(path)) > len(found), 5)
         noise.kill()
         noise.wait()
+        time.sleep(1)  # what was dropped first can have been enough, and is said after it is gone
         last = manifest(path)
         recorder.kill()
         said = recorder.communicate()[1]
