@@ -19,8 +19,7 @@ CREATE TABLE doings (
 SELECT actor(cause, source, 0), cause, source
 FROM (SELECT unnest(enum_range(NULL::cause))::cause AS cause), (SELECT unnest(enum_range(NULL::source))::source AS source);
 CREATE TYPE certainty AS ENUM ('certain', 'possible');
--- as PAGE_ALIGN in the kernel, where the last page of all that 64 bits hold goes up to 0
-CREATE MACRO pages_up(bytes) AS (((bytes >> 12) + (bytes & 4095 <> 0)::UBIGINT) & 4503599627370495)::BIGINT;
+CREATE MACRO pages_up(bytes) AS (page_up(bytes) >> 12)::BIGINT;
 -- as /proc/PID/maps prints it (seq_file_path escapes the newline only); heap and stack are named by where they are
 CREATE MACRO label(dev, inode, path) AS CASE
     WHEN dev = 0 AND inode = 0 AND (path IN ('//anon'::BLOB, '[heap]'::BLOB, '[stack]'::BLOB) OR starts_with(path::VARCHAR, '[anon:'))
