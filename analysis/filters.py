@@ -151,9 +151,9 @@ def of_file(text: str) -> str:
 
 @cache
 def _causes() -> list[str]:
-    """Everything that can make or end a mapping, as the rebuild declares it."""
-    types = files("analysis").joinpath("sql", "rebuild", "00_types.sql").read_text()
-    declared = re.search(r"CREATE TYPE cause AS ENUM \(([^)]*)\)", types)
+    """Everything that can make or end a mapping, as macros.sql declares it."""
+    macros = files("analysis").joinpath("sql", "macros.sql").read_text()
+    declared = re.search(r"MACRO causes\(\) AS \[([^]]*)]", macros)
     assert declared is not None
     return re.findall(r"'([^']*)'", declared[1])
 

@@ -34,10 +34,9 @@ STORED = {
     "timeline": {
         "space": "UBIGINT", "pid": "UINTEGER", "start": "UBIGINT", "end": "UBIGINT", "from_ns": "UBIGINT",
         "to_ns": "UBIGINT", "perms": "VARCHAR", "dev": "UINTEGER", "inode": "UBIGINT", "generation": "UINTEGER",
-        "path_bytes": "BLOB", "offset_bytes": "UBIGINT", "cause": "VARCHAR", "cause_table": "VARCHAR",
-        "cause_ns": "UBIGINT", "cause_tid": "UINTEGER", "call_ns": "UBIGINT", "end_cause": "VARCHAR",
-        "end_table": "VARCHAR", "end_ns": "UBIGINT", "end_tid": "UINTEGER", "end_call_ns": "UBIGINT",
-        "certainty": "VARCHAR", "reason": "VARCHAR",
+        "path_bytes": "BLOB", "offset_bytes": "UBIGINT", "actor": "UINTEGER", "cause_ns": "UBIGINT",
+        "call_ns": "UBIGINT", "end_actor": "UINTEGER", "end_ns": "UBIGINT", "end_call_ns": "UBIGINT",
+        "reason": "VARCHAR",
     },
     "spaces": {
         "space": "UBIGINT", "pid": "UINTEGER",
@@ -74,7 +73,8 @@ def _code() -> bytes:
     """The code that rebuilds."""
     package = files("analysis")
     scripts = sorted(package.joinpath("sql", "rebuild").iterdir(), key=lambda path: path.name)
-    return b"".join(each.read_bytes() for each in [package / "rebuild.py", package / "timeline.py", *scripts])
+    modules = [package / "rebuild.py", package / "timeline.py"]
+    return b"".join(each.read_bytes() for each in [*modules, package / "sql" / "macros.sql", *scripts])
 
 
 def folders(capture: Capture, temporary: Path) -> list[Path]:

@@ -61,5 +61,7 @@ CREATE VIEW timeline (
 SELECT
     capture, host, space, pid, start, "end", from_ns, to_ns, perms, perms[4] = 's', dev, inode, generation,
     text_of(path_bytes), path_bytes, offset_bytes,
-    cause, cause_table, cause_ns, cause_tid, call_ns, end_cause, end_table, end_ns, end_tid, end_call_ns, certainty, reason
+    cause_of(actor), cause_table_of(actor), cause_ns, tid_of(actor), call_ns,
+    cause_of(end_actor), cause_table_of(end_actor), end_ns, tid_of(end_actor), end_call_ns,
+    if(reason IS NULL, 'certain', 'possible'), reason
 FROM stored_timeline;

@@ -12,6 +12,16 @@ END;
 CREATE MACRO file_text(path, dev, inode) AS
     if(coalesce(path, '') <> '', path, format('the file {:02x}:{:02x} inode {}', dev >> 20, dev & 1048575, inode));
 CREATE MACRO thread_text(comm, pid, tid) AS coalesce(comm || ' ', '') || '(pid ' || pid || if(tid <> pid, ', thread ' || tid, '') || ')';
+-- what makes a mapping or ends it, and the tables that hold the events
+CREATE MACRO causes() AS [
+    'mmap', 'munmap', 'mprotect', 'pkey_mprotect', 'remap_file_pages', 'mremap', 'brk', 'shmat', 'shmdt', 'madvise',
+    'io_setup', 'io_destroy', 'map_shadow_stack', 'prctl', 'fork', 'exec', 'exit', 'stack growth', 'not seen', 'baseline', 'resync'
+];
+CREATE MACRO cause_tables() AS ['vmas', 'syscalls', 'tasks', 'maps'];
+-- the parts of an actor, in which the rebuild and its files keep all three in one number
+CREATE MACRO cause_of(actor) AS (causes())[((actor >> 2) & 31) + 1];
+CREATE MACRO cause_table_of(actor) AS (cause_tables())[(actor & 3) + 1];
+CREATE MACRO tid_of(actor) AS (actor >> 7)::UINTEGER;
 -- PROT_* as /proc/PID/maps writes them
 CREATE MACRO prot_text(prot) AS if(prot & 1 <> 0, 'r', '-') || if(prot & 2 <> 0, 'w', '-') || if(prot & 4 <> 0, 'x', '-');
 -- bytes up to the next page, and down. As in the kernel (PAGE_ALIGN), the last page of all that 64 bits hold goes up to 0

@@ -37,8 +37,8 @@ def rebuilt(folder: Path, rows: Rows, hooks: list[Row], losses: list[Row] | None
 def standing(engine: Engine) -> list[tuple[Any, ...]]:
     """What stands at the end: pages, permissions, and why it would be only possible."""
     return engine.execute(
-        'SELECT start // 4096, "end" // 4096, perms, certainty::VARCHAR '
-        "FROM rectangles WHERE to_ns IS NULL ORDER BY ALL"
+        'SELECT start // 4096, "end" // 4096, perms, '
+        "if(reason IS NULL, 'certain', 'possible') FROM rectangles WHERE to_ns IS NULL ORDER BY ALL"
     )
 
 
@@ -142,7 +142,8 @@ def test_a_failed_fixed_mapping_left_a_hole_or_not(
         if left is not None:
             assert at_first(engine) == left
             ended = engine.execute(
-                "SELECT end_cause::VARCHAR, end_tid FROM rectangles WHERE end_cause IS NOT NULL AND start < 33554432"
+                "SELECT cause_of(end_actor), tid_of(end_actor) FROM rectangles "
+                "WHERE end_actor IS NOT NULL AND start < 33554432"
             )
             assert ended == [("mmap", 7)] * (len(left) - 1)
 

@@ -111,9 +111,9 @@ ROWS = {
 
 EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
     "00_types": (
-        "SELECT pages_up(4097), label(0, 0, '[heap]'::BLOB), label(8, 1, '/a\\x0Ab'::BLOB), enum_code('probe'::kind), (SELECT count(*) FROM doings), cause_of(actor('brk'::cause, 'maps'::source, 99)), source_of(actor('brk'::cause, 'maps'::source, 99)), actor('brk'::cause, 'maps'::source, 99) >> 7",
+        "SELECT pages_up(4097), label(0, 0, '[heap]'::BLOB), label(8, 1, '/a\\x0Ab'::BLOB), enum_code('probe'::kind), cause_of(actor('brk'::cause, 'maps'::source, 99)), cause_table_of(actor('brk'::cause, 'maps'::source, 99)), actor('brk'::cause, 'maps'::source, 99) >> 7",
         [
-            (2, b"", b"/a\\012b", 3, 84, "brk", "maps", 99),
+            (2, b"", b"/a\\012b", 3, "brk", "maps", 99),
         ],
     ),
     "05_mm_seen": (
@@ -276,7 +276,7 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         ],
     ),
     "40_writes": (
-        "SELECT plane, k(key), p(lo), p(hi), kind, soft, look, p(base), cause_of(actor), source_of(actor), actor >> 7, t(call_ns) FROM writes WHERE source_of(actor) <> 'maps' OR lo < 1026",
+        "SELECT plane, k(key), p(lo), p(hi), kind, soft, look, p(base), cause_of(actor), cause_table_of(actor), actor >> 7, t(call_ns) FROM writes WHERE cause_table_of(actor) <> 'maps' OR lo < 1026",
         [
             (4, 1043, "1000", None, "probe", False, None, "800", "mremap", "syscalls", 7, 120),
             (4, 1044, "1000", "1001", "clear", False, None, None, "mremap", "syscalls", 7, 120),
@@ -337,7 +337,7 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         ],
     ),
     "60_ranked": (
-        "SELECT plane, w > coalesce(max(w) OVER (ORDER BY key, kind GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0), k(key), p(lo), p(hi), kind FROM ranked WHERE lo >= 4096 AND source_of(actor) <> 'maps'",
+        "SELECT plane, w > coalesce(max(w) OVER (ORDER BY key, kind GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0), k(key), p(lo), p(hi), kind FROM ranked WHERE lo >= 4096 AND cause_table_of(actor) <> 'maps'",
         [
             (4, True, 1043, "1000", None, "probe"),
             (4, True, 1044, "1000", "1001", "clear"),
@@ -392,7 +392,7 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         ],
     ),
     "62_spans": (
-        "SELECT kind, p(lo), p(hi), first, past FROM spans WHERE plane = 4 AND source_of(actor) <> 'maps'",
+        "SELECT kind, p(lo), p(hi), first, past FROM spans WHERE plane = 4 AND cause_table_of(actor) <> 'maps'",
         [
             ("clear attach", "2000", "2003", 16, 17),
             ("clear", "1000", "1001", 7, 8),
@@ -410,7 +410,7 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         ],
     ),
     "63_cells": (
-        "SELECT c, kind, makes, wide FROM cells JOIN spans USING (w) WHERE cells.plane = 4 AND source_of(cells.actor) <> 'maps'",
+        "SELECT c, kind, makes, wide FROM cells JOIN spans USING (w) WHERE cells.plane = 4 AND cause_table_of(cells.actor) <> 'maps'",
         [
             (10, "set", True, True),
             (11, "set", True, True),
@@ -433,7 +433,7 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         ],
     ),
     "64_befores": (
-        "SELECT befores.c, asks.kind, source_of(asks.actor), stood.kind, k(stood.key) FROM befores JOIN spans AS asks ON befores.w = asks.w LEFT JOIN spans AS stood ON befores.before = stood.w WHERE asks.plane = 4 AND (source_of(asks.actor) <> 'maps' OR asks.kind = 'set')",
+        "SELECT befores.c, asks.kind, cause_table_of(asks.actor), stood.kind, k(stood.key) FROM befores JOIN spans AS asks ON befores.w = asks.w LEFT JOIN spans AS stood ON befores.before = stood.w WHERE asks.plane = 4 AND (cause_table_of(asks.actor) <> 'maps' OR asks.kind = 'set')",
         [
             (10, "set", "maps", "set", 844),
             (12, "set", "maps", "set", 2124),
@@ -475,7 +475,7 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         ],
     ),
     "69_idle": (
-        "SELECT idle.c, kind, source_of(actor) FROM idle JOIN spans USING (w) WHERE plane = 4",
+        "SELECT idle.c, kind, cause_table_of(actor) FROM idle JOIN spans USING (w) WHERE plane = 4",
         [
             (1, "clear", "maps"),
             (10, "set", "maps"),
@@ -497,7 +497,7 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         ],
     ),
     "70_lasting": (
-        "SELECT lasting.c, one.kind, source_of(lasting.actor), wide, other.kind, source_of(end_actor), end_key IS NOT DISTINCT FROM other.key FROM lasting JOIN spans AS one USING (w) LEFT JOIN spans AS other ON ended_by = other.w WHERE one.plane = 4",
+        "SELECT lasting.c, one.kind, cause_table_of(lasting.actor), wide, other.kind, cause_table_of(end_actor), end_key IS NOT DISTINCT FROM other.key FROM lasting JOIN spans AS one USING (w) LEFT JOIN spans AS other ON ended_by = other.w WHERE one.plane = 4",
         [
             (10, "set", "vmas", True, None, None, True),
             (11, "set", "vmas", True, "clear", "maps", True),
@@ -573,7 +573,7 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         ],
     ),
     "75_copy": (
-        "SELECT plane, k(key), p(lo), p(hi), cause_of(actor), source_of(actor), actor >> 7 FROM live WHERE plane >= 8",
+        "SELECT plane, k(key), p(lo), p(hi), cause_of(actor), cause_table_of(actor), actor >> 7 FROM live WHERE plane >= 8",
         [
             (10, 3206, "1005", "1006", "fork", "tasks", 8),
             (8, 3206, "1001", "1002", "fork", "tasks", 8),
@@ -586,7 +586,7 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         ],
     ),
     "76_ended": (
-        "SELECT plane, p(lo), p(hi), t(from_ns), t(to_ns), cause_of(end_actor), source_of(end_actor), end_actor >> 7 FROM pieces WHERE plane >= 8",
+        "SELECT plane, p(lo), p(hi), t(from_ns), t(to_ns), cause_of(end_actor), cause_table_of(end_actor), end_actor >> 7 FROM pieces WHERE plane >= 8",
         [
             (10, "1005", "1006", 400, 1000, "exit", "tasks", 8),
             (8, "1001", "1002", 400, 1000, "exit", "tasks", 8),
@@ -615,7 +615,7 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         ],
     ),
     "82_rectangles": (
-        "SELECT space, pid, format('{:x}-{:x}', start, \"end\"), t(from_ns), t(to_ns), perms, inode, offset_bytes, cause, t(cause_ns), cause_tid, t(call_ns), end_cause, t(end_ns), certainty, reason FROM rectangles WHERE start >= 16797696",
+        "SELECT space, pid, format('{:x}-{:x}', start, \"end\"), t(from_ns), t(to_ns), perms, inode, offset_bytes, cause_of(actor), t(cause_ns), tid_of(actor), t(call_ns), cause_of(end_actor), t(end_ns), if(reason IS NULL, 'certain', 'possible'), reason FROM rectangles WHERE start >= 16797696",
         [
             (1, 7, "1005000-1006000", 105, 330, "rw-p", 0, 0, "mmap", 105, 7, 100, "resync", 900, "certain", None),
             (
@@ -807,11 +807,6 @@ class Watched(Rebuild):
 
     def _run(self, name: str) -> None:
         super()._run(name)
-        if name == "types":
-            for column in ("cause", "source"):
-                self._asked.execute(
-                    f"CREATE TEMP MACRO {column}_of(actor) AS (SELECT {column} FROM doings WHERE doing = actor & 127)"
-                )
         [file] = [file for file in NAMES if file[3:] == name]
         if file not in self.found:
             self.found[file] = sorted(self._asked.execute(self._queries[file]), key=repr)
@@ -882,7 +877,7 @@ def test_what_can_have_been_taken_at_once_is_possible_wherever_it_goes(tmp_path:
     with Engine(open_captures([build_capture(tmp_path / "capture", rows)])) as engine:
         Rebuild(engine).run()
         found = engine.execute(
-            "SELECT space, format('{:x}', start >> 12), ((\"end\" - start) >> 12)::INTEGER, cause::VARCHAR, certainty = 'possible' "
+            "SELECT space, format('{:x}', start >> 12), ((\"end\" - start) >> 12)::INTEGER, cause_of(actor), reason IS NOT NULL "
             "FROM rectangles WHERE start >= 24576::UBIGINT << 12 ORDER BY ALL"
         )
     assert found == [

@@ -183,7 +183,7 @@ def pages_at(found: Found, space: int, instant: int) -> tuple[dict[int, Page], s
         first, last = each["start"] >> 12, each["end"] >> 12
         page = Page(each["perms"], each["inode"], each["offset_bytes"] >> 12, each["path_bytes"])
         rebuilt |= {first + n: page.after(n) for n in range(last - first)}
-        if each["certainty"] == "possible":
+        if each["reason"] is not None:
             doubtful |= set(range(first, last))
     for each in filter(stands, found["doubts_found"]):
         if each["hi"] - each["lo"] > 1 << 30:
@@ -261,5 +261,5 @@ def test_a_place_that_was_free_can_have_been_taken_again(free: bool) -> None:
         kernel.mmap(other, ARENA + 1, 2, KINDS[0], 2)
     found = rebuild(kernel, 1000)
     [there] = [each for each in found["rectangles"] if each["start"] == (ARENA + 1) * PAGE]
-    assert there["certainty"] == ("possible" if free else "certain")
+    assert (there["reason"] is not None) == free
     assert not compare(kernel, found)[0]

@@ -66,15 +66,16 @@ def test_what_a_refused_advice_leaves_for_a_fork(tmp_path: Path, errno: int, cop
     family = {"pid": 8, "tid": 8, "parent_pid": 7, "parent_tid": 7}
     forks = [task(300, "fork", **family), task(301, "clone", "bpf", **family, clone_flags=17, mm=2)]
     with rebuilt(tmp_path, MAPPED | {"syscalls": [advice], "tasks": START + forks}, []) as engine:
-        copies = engine.execute("SELECT start // 4096 FROM rectangles WHERE cause = 'fork' ORDER BY ALL")
+        copies = engine.execute("SELECT start // 4096 FROM rectangles WHERE cause_of(actor) = 'fork' ORDER BY ALL")
         assert copies == [(0x1000,)] * copied + [(0x2000,)]
 
 
 def test_a_doubt_concerns_its_pages_from_its_time_on_and_no_others(tmp_path: Path) -> None:
     with rebuilt(tmp_path, MAPPED | {"syscalls": [_mremap(size=8 * PAGES)]}, []) as engine:
         parts = engine.execute(
-            f'SELECT start // 4096, "end" // 4096, from_ns - {START_NS}, to_ns - {START_NS}, certainty::VARCHAR, '
-            f"cause_ns - {START_NS} FROM rectangles WHERE cause_ns = {START_NS + 210} ORDER BY ALL"
+            f'SELECT start // 4096, "end" // 4096, from_ns - {START_NS}, to_ns - {START_NS}, '
+            f"if(reason IS NULL, 'certain', 'possible'), cause_ns - {START_NS} "
+            f"FROM rectangles WHERE cause_ns = {START_NS + 210} ORDER BY ALL"
         )
     assert parts == [
         (0x1000, 0x1004, 210, 260, "certain", 210), (0x1000, 0x1004, 260, None, "possible", 210),

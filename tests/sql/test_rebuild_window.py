@@ -63,7 +63,7 @@ def test_a_later_baseline_mends_and_is_no_beginning(tmp_path: Path) -> None:
     made, gaps = rebuilt(
         tmp_path / "capture",
         {"tasks": [alive(5), alive(490)], "maps": maps},
-        "SELECT start // 4096, cause::VARCHAR, t(min(from_ns)) FROM rectangles GROUP BY ALL",
+        "SELECT start // 4096, cause_of(actor), t(min(from_ns)) FROM rectangles GROUP BY ALL",
         "SELECT t(from_ns), t(to_ns), reason FROM gaps",
     )
     assert made == [(0x10, "baseline", 10), (0x20, "resync", 500)]

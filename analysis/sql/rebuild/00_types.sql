@@ -1,24 +1,11 @@
 -- What the other files share: the causes of a change, and how addresses become pages and paths become text.
-CREATE TYPE cause AS ENUM (
-    'mmap', 'munmap', 'mprotect', 'pkey_mprotect', 'remap_file_pages', 'mremap', 'brk', 'shmat', 'shmdt', 'madvise',
-    'io_setup', 'io_destroy', 'map_shadow_stack', 'prctl', 'fork', 'exec', 'exit', 'stack growth', 'not seen', 'baseline', 'resync'
-);
+CREATE TYPE cause AS ENUM (SELECT unnest(causes()));
 -- what a write does to its pages: see 40_writes.sql
-CREATE TYPE source AS ENUM ('vmas', 'syscalls', 'tasks', 'maps');
+CREATE TYPE source AS ENUM (SELECT unnest(cause_tables()));
 CREATE TYPE kind AS ENUM ('clear', 'set', 'copy', 'probe', 'clear attach', 'fork');
--- who did something, in one number: fewer columns are kept and moved about; doings tells what the low bits mean
-CREATE MACRO actor(cause, source, tid) AS (tid::BIGINT << 7) | (enum_code(cause)::BIGINT << 2) | enum_code(source)::BIGINT;
-CREATE TABLE doings (
-    -- the low bits of an actor: actor & 127
-    doing,
-    -- what happened
-    cause,
-    -- table of the event: vmas, syscalls, tasks or maps
-    source
-) AS
-SELECT actor(cause, source, 0), cause, source
-FROM (SELECT unnest(enum_range(NULL::cause))::cause AS cause), (SELECT unnest(enum_range(NULL::source))::source AS source);
-CREATE TYPE certainty AS ENUM ('certain', 'possible');
+-- who did something, in one number: fewer bytes are kept and moved about. macros.sql takes it apart. Linux numbers threads
+-- below 2^22 (PID_MAX_LIMIT, include/linux/threads.h)
+CREATE MACRO actor(cause, source, tid) AS (tid::UINTEGER << 7) | (enum_code(cause)::UINTEGER << 2) | enum_code(source)::UINTEGER;
 CREATE MACRO pages_up(bytes) AS (page_up(bytes) >> 12)::BIGINT;
 -- as /proc/PID/maps prints it (seq_file_path escapes the newline only); heap and stack are named by where they are
 CREATE MACRO label(dev, inode, path) AS CASE

@@ -83,7 +83,7 @@ begun AS (
 ),
 numbered AS (
     SELECT
-        *, row_number() OVER (ORDER BY ts_ns, pid) AS seg,
+        *, row_number() OVER (ORDER BY ts_ns, pid)::INTEGER AS seg,
         lead(ts_ns) OVER life AS next_ns, lead(began) OVER life AS next_began
     FROM begun
     WINDOW life AS (PARTITION BY pid ORDER BY ts_ns)

@@ -119,7 +119,7 @@ UNION ALL
 SELECT readings.space * 4 + 2, end_ns * 8 + 7, 0, 1::BIGINT << 51, 'clear'::kind, false, NULL, NULL, actor(cause, 'maps'::source, pid), NULL
 FROM readings SEMI JOIN doubted USING (space)
 UNION ALL
-SELECT space * 4 + 2, key, lo, hi, 'set'::kind, false, reason_number, 0, actor('mmap'::cause, 'syscalls'::source, tid), NULL
+SELECT space::INTEGER * 4 + 2, key, lo, hi, 'set'::kind, false, reason_number, 0, actor('mmap'::cause, 'syscalls'::source, tid), NULL
 FROM suspects JOIN reasons USING (reason)
 -- in the order in which they count, so that a slice reads the row groups of its time only
 ORDER BY key, kind;

@@ -6,7 +6,7 @@ DROP VIEW removals;
 DROP TABLE removing;
 CREATE TABLE live (
     -- plane (see writes)
-    plane BIGINT,
+    plane INTEGER,
     -- when it was made, times eight [ns / 8, CLOCK_MONOTONIC]
     key BIGINT,
     -- first page [pages]
@@ -18,11 +18,11 @@ CREATE TABLE live (
     -- what to take from a page's number to get its offset in the file [pages]
     base BIGINT,
     -- who made it (see writes)
-    actor BIGINT, call_ns BIGINT
+    actor UINTEGER, call_ns BIGINT
 );
 CREATE TABLE pieces (
     -- plane (see writes)
-    plane BIGINT,
+    plane INTEGER,
     -- first page [pages]
     lo BIGINT,
     -- first page past it [pages]
@@ -36,7 +36,7 @@ CREATE TABLE pieces (
     -- what to take from a page's number to get its offset in the file [pages]
     base BIGINT,
     -- who made it (see writes)
-    actor BIGINT, call_ns BIGINT,
+    actor UINTEGER, call_ns BIGINT,
     -- who ended it
-    end_actor BIGINT, end_call_ns BIGINT
+    end_actor UINTEGER, end_call_ns BIGINT
 );

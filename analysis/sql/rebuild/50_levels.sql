@@ -20,7 +20,7 @@ CREATE OR REPLACE TABLE left_out (
     -- copies deep of the address space
     level INTEGER,
     -- plane (see writes)
-    plane BIGINT,
+    plane INTEGER,
     -- order of the fork (see writes) [ns / 8, CLOCK_MONOTONIC]
     key BIGINT,
     -- first page [pages]

@@ -25,29 +25,19 @@ CREATE VIEW rectangles (
     path_bytes,
     -- offset in the file, 0 without one [bytes]
     offset_bytes,
-    -- what made it
-    cause,
-    -- table of that event
-    cause_table,
+    -- what made it: the event, its table, and its thread (maps, fork: process), see 00_types.sql
+    actor,
     -- time of that event [ns, CLOCK_MONOTONIC]
     cause_ns,
-    -- thread (maps, fork: process) of that event
-    cause_tid,
     -- entry of the call that asked for it, null if none did [ns, CLOCK_MONOTONIC]
     call_ns,
     -- what ended it, null where it still stands at the end
-    end_cause,
-    -- table of that event
-    end_table,
+    end_actor,
     -- time of that event [ns, CLOCK_MONOTONIC]
     end_ns,
-    -- thread of that event
-    end_tid,
     -- entry of the call that ended it, null if none did [ns, CLOCK_MONOTONIC]
     end_call_ns,
-    -- certain or possible
-    certainty,
-    -- why it is only possible
+    -- why it is only possible, null where it is certain
     reason
 ) AS
 WITH
@@ -68,7 +58,7 @@ mapped AS NOT MATERIALIZED (
     FROM (FROM standing WHERE plane <> getvariable('largest') ORDER BY plane, from_ns)
 ),
 -- a rectangle is parted where certainty begins or ends
-parted AS (
+parted AS NOT MATERIALIZED (
     SELECT mapped.* REPLACE (
             greatest(mapped.from_ns, coalesce(eras.from_ns, 0)) AS from_ns,
             nullif(least(coalesce(mapped.to_ns, 9223372036854775807), coalesce(eras.to_ns, 9223372036854775807)), 9223372036854775807) AS to_ns
@@ -134,12 +124,9 @@ suspected AS (
 SELECT
     plane // 4, lives.pid, (lo::UBIGINT << 12), (hi::UBIGINT << 12), suspected.from_ns, suspected.to_ns,
     perms, dev, inode, generation, path, if(inode = 0 AND dev = 0, 0, ((lo - base) & 4503599627370495)::UBIGINT << 12),
-    made.cause, made.source, if(made.source = 'syscalls', call_ns, made_ns), actor >> 7, call_ns,
-    ended.cause, ended.source, if(ended.source = 'syscalls', end_call_ns, ended_ns), end_actor >> 7, end_call_ns,
-    if(coalesce(suspected.reason, spot_reason) IS NULL AND suspected.look <> 0, 'certain', 'possible')::certainty,
+    actor, if(actor & 3 = enum_code('syscalls'::source), call_ns, made_ns), call_ns,
+    end_actor, if(end_actor & 3 = enum_code('syscalls'::source), end_call_ns, ended_ns), end_call_ns,
     coalesce(suspected.reason, spot_reason, if(suspected.look = 0, 'what was moved there is not known', NULL))
 FROM suspected
 JOIN looks USING (look)
-JOIN doings AS made ON actor & 127 = made.doing
-LEFT JOIN doings AS ended ON end_actor & 127 = ended.doing
 JOIN (SELECT lives.space, users.pid FROM lives JOIN users ON lives.space = users.seg) AS lives ON plane // 4 = lives.space;
