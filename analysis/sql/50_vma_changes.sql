@@ -41,9 +41,4 @@ records AS (FROM vmas),
 readings AS (FROM maps),
 families AS (FROM spaces),
 parts AS MATERIALIZED (FROM vma_parts('rectangles', 'records', 'readings', 'families'))
-SELECT capture, host, space, pid, from_ns, change, change_at_most, possible, cause, cause_ns, cause_tid, call_ns, path, dev, inode
-FROM parts
-UNION ALL
-SELECT capture, host, space, pid, to_ns, -change, -change_at_most, -possible, cause, cause_ns, cause_tid, call_ns, path, dev, inode
-FROM parts
-WHERE to_ns < 18446744073709551615;
+FROM vma_comings('parts');

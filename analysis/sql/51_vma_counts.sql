@@ -18,15 +18,5 @@ CREATE VIEW vma_counts (
     -- of vmas, those that are only possible
     possible
 ) AS
-WITH steps AS (
-    SELECT
-        capture, host, space, any_value(pid) AS pid, ts_ns,
-        sum(change) AS change, sum(change_at_most) AS change_at_most, sum(possible) AS possible
-    FROM vma_changes
-    GROUP BY capture, host, space, ts_ns
-)
-SELECT
-    capture, host, space, pid, ts_ns,
-    sum(change) OVER passed::BIGINT, sum(change_at_most) OVER passed::BIGINT, sum(possible) OVER passed::BIGINT
-FROM steps
-WINDOW passed AS (PARTITION BY capture, space ORDER BY ts_ns);
+WITH changes AS (FROM vma_changes)
+FROM vma_totals('changes');

@@ -111,56 +111,70 @@ own AS MATERIALIZED (
         rects.capture, host, space, rects.pid, rects.start, rects."end", from_ns,
         coalesce(to_ns, 18446744073709551615) AS to_ns, perms, dev, inode, path, if(inode = 0, path, '') AS label, offset_bytes,
         cause, cause_ns, cause_tid, call_ns, (certainty = 'possible')::BIGINT AS possible, reason,
-        cause_ns AS told_ns,
-        if(cause_table = 'maps' AND rects.start < lines."end", lines.start, told_by.start) AS vma_start,
-        if(cause_table = 'maps' AND rects.start < lines."end", lines."end", told_by."end") AS vma_end
-    FROM rects
+        cause_ns AS told_ns, told_by.start AS vma_start, told_by."end" AS vma_end
+    FROM (FROM rects WHERE cause_table <> 'maps') AS rects
     LEFT JOIN told_by ON rects.capture = told_by.capture AND cause_table = 'vmas' AND cause_ns = told_by.ts_ns AND cause_tid = told_by.tid
+    UNION ALL
+    SELECT
+        rects.capture, host, space, rects.pid, rects.start, rects."end", from_ns,
+        coalesce(to_ns, 18446744073709551615), perms, dev, inode, path, if(inode = 0, path, ''), offset_bytes,
+        cause, cause_ns, cause_tid, call_ns, (certainty = 'possible')::BIGINT, reason,
+        cause_ns, if(rects.start < lines."end", lines.start, NULL), if(rects.start < lines."end", lines."end", NULL)
+    FROM (FROM rects WHERE cause_table = 'maps') AS rects
     ASOF LEFT JOIN (SELECT capture, ts_begin_ns, pid, start, "end" FROM query_table(readings)) AS lines
         ON rects.capture = lines.capture AND cause_ns = lines.ts_begin_ns AND cause_tid = lines.pid AND rects.start >= lines.start
 ),
+children AS (
+    SELECT own.*, parent FROM own JOIN query_table(families) USING (capture, space) WHERE cause = 'fork'
+),
 -- a child has the VMAs of its parent
 told AS MATERIALIZED (
-    FROM own WHERE cause <> 'fork'
-    UNION ALL
-    SELECT child.* EXCLUDE (parent) REPLACE (
-            if(child.cause_ns < parents.to_ns, parents.told_ns, child.told_ns) AS told_ns,
-            if(child.cause_ns < parents.to_ns, parents.vma_start, NULL) AS vma_start,
-            if(child.cause_ns < parents.to_ns, parents.vma_end, NULL) AS vma_end
-        )
-    FROM (SELECT own.*, parent FROM own JOIN query_table(families) USING (capture, space) WHERE cause = 'fork') AS child
-    ASOF LEFT JOIN own AS parents ON child.capture = parents.capture AND child.parent = parents.space AND child.start = parents.start
-        AND child.cause_ns >= parents.from_ns
+    SELECT *, row_number() OVER () AS n
+    FROM (
+        FROM own WHERE cause <> 'fork'
+        UNION ALL
+        SELECT child.* EXCLUDE (parent) REPLACE (
+                if(child.cause_ns < parents.to_ns, parents.told_ns, child.told_ns) AS told_ns,
+                if(child.cause_ns < parents.to_ns, parents.vma_start, NULL) AS vma_start,
+                if(child.cause_ns < parents.to_ns, parents.vma_end, NULL) AS vma_end
+            )
+        FROM children AS child
+        ASOF LEFT JOIN (FROM own WHERE (capture, space) IN (SELECT (capture, parent) FROM children)) AS parents
+            ON child.capture = parents.capture AND child.parent = parents.space AND child.start = parents.start
+            AND child.cause_ns >= parents.from_ns
+    )
 ),
-lows AS (
-    SELECT *, "end" AS page, if(inode = 0, 0, offset_plus(offset_bytes, "end" - start)) AS at_bytes FROM told
+-- what two must have in common to be parts of one VMA, as a number: what is sorted below stays narrow
+kinds AS (
+    SELECT *, row_number() OVER () AS kind FROM (SELECT DISTINCT capture, space, perms, dev, inode, label FROM told)
 ),
-highs AS (
-    SELECT *, start AS page, if(inode = 0, 0, offset_bytes) AS at_bytes FROM told
+highs AS MATERIALIZED (
+    SELECT n, kind, from_ns, to_ns, start AS page, if(inode = 0, 0, offset_bytes) AS at_bytes
+    FROM told JOIN kinds USING (capture, space, perms, dev, inode, label)
+),
+lows AS MATERIALIZED (
+    SELECT n, kind, from_ns, to_ns, "end" AS page, if(inode = 0, 0, offset_plus(offset_bytes, "end" - start)) AS at_bytes
+    FROM told JOIN kinds USING (capture, space, perms, dev, inode, label)
 ),
 -- below a boundary stands one rectangle at a time, and above it too: who comes later finds the other
 met AS (
-    SELECT lows AS low, highs AS high
-    FROM highs
-    ASOF JOIN lows ON highs.capture = lows.capture AND highs.space = lows.space AND highs.page = lows.page AND highs.at_bytes = lows.at_bytes
-        AND highs.perms = lows.perms AND highs.dev = lows.dev AND highs.inode = lows.inode AND highs.label = lows.label
-        AND highs.from_ns >= lows.from_ns
+    SELECT lows.n AS low, highs.n AS high
+    FROM highs ASOF JOIN lows
+        ON highs.kind = lows.kind AND highs.page = lows.page AND highs.at_bytes = lows.at_bytes AND highs.from_ns >= lows.from_ns
     WHERE highs.from_ns < lows.to_ns
     UNION ALL
-    SELECT lows, highs
-    FROM lows
-    ASOF JOIN highs ON highs.capture = lows.capture AND highs.space = lows.space AND highs.page = lows.page AND highs.at_bytes = lows.at_bytes
-        AND highs.perms = lows.perms AND highs.dev = lows.dev AND highs.inode = lows.inode AND highs.label = lows.label
-        AND lows.from_ns > highs.from_ns
+    SELECT lows.n, highs.n
+    FROM lows ASOF JOIN highs
+        ON highs.kind = lows.kind AND highs.page = lows.page AND highs.at_bytes = lows.at_bytes AND lows.from_ns > highs.from_ns
     WHERE lows.from_ns < highs.to_ns
 ),
 pairs AS (
     SELECT
-        if(high.told_ns >= low.told_ns, high, low) AS later, high.start AS page,
+        if(high.told_ns >= low.told_ns, high.n, low.n) AS n, high.start AS page,
         -- a mremap makes one VMA
         low.cause = 'mremap' AND high.cause = 'mremap' AND low.cause_ns = high.cause_ns AND low.cause_tid = high.cause_tid AS one,
-        greatest(low.from_ns, high.from_ns) AS from_ns, least(low.to_ns, high.to_ns) AS to_ns
-    FROM met
+        greatest(low.from_ns, high.from_ns) AS since_ns, least(low.to_ns, high.to_ns) AS until_ns
+    FROM met JOIN told AS low ON met.low = low.n JOIN told AS high ON met.high = high.n
 ),
 gains AS (
     SELECT
@@ -168,10 +182,33 @@ gains AS (
         cause, cause_ns, cause_tid, call_ns, path, dev, inode
     FROM told
     UNION ALL
+    -- of what tells that they are one
     SELECT
-        later.capture, later.host, later.space, later.pid, NULL, NULL, from_ns, to_ns, -1, if(one OR later.vma_start IS NOT NULL, -1, 0),
-        -later.possible, NULL, later.cause, later.cause_ns, later.cause_tid, later.call_ns, later.path, later.dev, later.inode
-    FROM pairs
-    WHERE one OR later.vma_start IS NULL OR (later.vma_start < page AND later.vma_end > page)
+        capture, host, space, pid, NULL, NULL, since_ns, until_ns, -1, if(one OR vma_start IS NOT NULL, -1, 0),
+        -possible, NULL, cause, cause_ns, cause_tid, call_ns, path, dev, inode
+    FROM pairs JOIN told USING (n)
+    WHERE one OR vma_start IS NULL OR (vma_start < page AND vma_end > page)
 )
 FROM gains;
+-- Those of a table of such rows as what comes and what goes. See vma_changes for the columns
+CREATE MACRO vma_comings(parts) AS TABLE
+SELECT capture, host, space, pid, from_ns AS ts_ns, change, change_at_most, possible, cause, cause_ns, cause_tid, call_ns, path, dev, inode
+FROM query_table(parts)
+UNION ALL
+SELECT capture, host, space, pid, to_ns, -change, -change_at_most, -possible, cause, cause_ns, cause_tid, call_ns, path, dev, inode
+FROM query_table(parts)
+WHERE to_ns < 18446744073709551615;
+-- How many VMAs are there after each change of a table like vma_changes? See vma_counts for the columns
+CREATE MACRO vma_totals(changes) AS TABLE
+WITH steps AS (
+    SELECT
+        capture, host, space, any_value(pid) AS pid, ts_ns,
+        sum(change) AS change, sum(change_at_most) AS change_at_most, sum(possible) AS possible
+    FROM query_table(changes)
+    GROUP BY capture, host, space, ts_ns
+)
+SELECT
+    capture, host, space, pid, ts_ns,
+    sum(change) OVER passed::BIGINT AS vmas, sum(change_at_most) OVER passed::BIGINT AS vmas_at_most, sum(possible) OVER passed::BIGINT AS possible
+FROM steps
+WINDOW passed AS (PARTITION BY capture, space ORDER BY ts_ns);

@@ -1,3 +1,3 @@
--- How many VMAs did the address spaces asked for have, from each change to the next? Kept, as it is asked again and again.
+-- How many VMAs did they have, from each change to the next? As vma_counts.
 CREATE TABLE counted AS
-SELECT * FROM vma_counts WHERE (capture, space) IN (SELECT (capture, space) FROM targets);
+FROM vma_totals('changed');
