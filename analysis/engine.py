@@ -166,7 +166,7 @@ class Engine:
             # 96,000 records took over 40 s instead of 0.1 s
             "asof_loop_join_threshold": 0,
             # its time grows with the square of a plan: of 11 s that `FROM findings` takes on a small capture it had 8,
-            # and no query of ours got slower without it
+            # and neither the rebuild nor maps got slower without it
             "disabled_optimizers": "projection_pullup",
         }
 
