@@ -34,8 +34,8 @@ STORED = {
     "timeline": {
         "space": "UBIGINT", "pid": "UINTEGER", "start": "UBIGINT", "end": "UBIGINT", "from_ns": "UBIGINT",
         "to_ns": "UBIGINT", "perms": "VARCHAR", "dev": "UINTEGER", "inode": "UBIGINT", "generation": "UINTEGER",
-        "path_bytes": "BLOB", "offset_bytes": "UBIGINT", "actor": "UINTEGER", "cause_ns": "UBIGINT",
-        "call_ns": "UBIGINT", "end_actor": "UINTEGER", "end_ns": "UBIGINT", "end_call_ns": "UBIGINT",
+        "path_bytes": "BLOB", "offset_bytes": "UBIGINT", "actor": "BIGINT", "cause_ns": "UBIGINT",
+        "call_ns": "UBIGINT", "end_actor": "BIGINT", "end_ns": "UBIGINT", "end_call_ns": "UBIGINT",
         "reason": "VARCHAR",
     },
     "spaces": {

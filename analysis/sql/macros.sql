@@ -92,6 +92,11 @@ END;
 CREATE MACRO plain_path(path) AS regexp_replace(regexp_replace(path, '/(\./|/)+', '/', 'g'), '^(\./)+', '');
 -- bytes as text; those that are not UTF-8 stand as \xNN
 CREATE MACRO text_of(bytes) AS coalesce(try(decode(bytes)), bytes::VARCHAR);
+-- These address spaces, and the parents by whose fork they came. Names of tables: asked (with capture, space), families (spaces)
+CREATE MACRO with_parents(asked, families) AS TABLE
+SELECT capture, space FROM query_table(asked)
+UNION
+SELECT capture, parent FROM query_table(families) SEMI JOIN (FROM query_table(asked)) AS asked USING (capture, space);
 -- How many VMAs are these rectangles, from when to when? Each rectangle is one more from its first instant to its last, and where
 -- two neighbours are parts of one VMA there is one less for as long as both stand; start and "end" are null of these rows.
 -- See vma_changes for how that is told. Names of tables: rectangles (of the timeline, with those of the parents by whose

@@ -111,9 +111,9 @@ ROWS = {
 
 EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
     "00_types": (
-        "SELECT pages_up(4097), label(0, 0, '[heap]'::BLOB), label(8, 1, '/a\\x0Ab'::BLOB), enum_code('probe'::kind), cause_of(actor('brk'::cause, 'maps'::source, 99)), cause_table_of(actor('brk'::cause, 'maps'::source, 99)), actor('brk'::cause, 'maps'::source, 99) >> 7",
+        "SELECT pages_up(4097), label(0, 0, '[heap]'::BLOB), label(8, 1, '/a\\x0Ab'::BLOB), enum_code('probe'::kind), cause_of(actor('brk'::cause, 'maps'::source, 4294967295)), cause_table_of(actor('brk'::cause, 'maps'::source, 4294967295)), actor('brk'::cause, 'maps'::source, 4294967295) >> 7",
         [
-            (2, b"", b"/a\\012b", 3, "brk", "maps", 99),
+            (2, b"", b"/a\\012b", 3, "brk", "maps", 4294967295),  # -1: a thread that is gone
         ],
     ),
     "05_mm_seen": (

@@ -21,16 +21,10 @@ probes AS MATERIALIZED (
     WINDOW second AS (PARTITION BY capture, space, tid, syscall, ts_enter_ns >> 30)
     QUALIFY ts_enter_ns = min(ts_enter_ns) OVER second OR ts_enter_ns = max(ts_enter_ns) OVER second
 ),
-rectangles AS MATERIALIZED (
-    FROM timeline
-    SEMI JOIN (
-        SELECT capture, space FROM probes
-        UNION SELECT spaces.capture, parent FROM spaces JOIN probes USING (capture, space)
-    ) AS concerned USING (capture, space)
-),
+families AS (FROM spaces),
+rectangles AS MATERIALIZED (FROM timeline SEMI JOIN with_parents('probes', 'families') AS concerned USING (capture, space)),
 records AS (FROM vmas),
 readings AS (FROM maps),
-families AS (FROM spaces),
 parts AS (FROM vma_parts('rectangles', 'records', 'readings', 'families')),
 standing AS MATERIALIZED (
     SELECT failure, start, "end", low, high, change, change_at_most, cause, path, inode, parts.possible, parts.reason

@@ -1,11 +1,11 @@
 -- What the other files share: the causes of a change, and how addresses become pages and paths become text.
 CREATE TYPE cause AS ENUM (SELECT unnest(causes()));
--- what a write does to its pages: see 40_writes.sql
 CREATE TYPE source AS ENUM (SELECT unnest(cause_tables()));
+-- what a write does to its pages: see 40_writes.sql
 CREATE TYPE kind AS ENUM ('clear', 'set', 'copy', 'probe', 'clear attach', 'fork');
--- who did something, in one number: fewer bytes are kept and moved about. macros.sql takes it apart. Linux numbers threads
--- below 2^22 (PID_MAX_LIMIT, include/linux/threads.h)
-CREATE MACRO actor(cause, source, tid) AS (tid::UINTEGER << 7) | (enum_code(cause)::UINTEGER << 2) | enum_code(source)::UINTEGER;
+-- who did something, in one number: fewer columns are kept and moved about. macros.sql takes it apart. In 64 bits, as perf
+-- says -1 of a thread that is gone (perf_event_pid_type, kernel/events/core.c)
+CREATE MACRO actor(cause, source, tid) AS (tid::BIGINT << 7) | (enum_code(cause)::BIGINT << 2) | enum_code(source)::BIGINT;
 CREATE MACRO pages_up(bytes) AS (page_up(bytes) >> 12)::BIGINT;
 -- as /proc/PID/maps prints it (seq_file_path escapes the newline only); heap and stack are named by where they are
 CREATE MACRO label(dev, inode, path) AS CASE

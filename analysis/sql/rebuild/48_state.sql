@@ -18,7 +18,7 @@ CREATE TABLE live (
     -- what to take from a page's number to get its offset in the file [pages]
     base BIGINT,
     -- who made it (see writes)
-    actor UINTEGER, call_ns BIGINT
+    actor BIGINT, call_ns BIGINT
 );
 CREATE TABLE pieces (
     -- plane (see writes)
@@ -36,7 +36,7 @@ CREATE TABLE pieces (
     -- what to take from a page's number to get its offset in the file [pages]
     base BIGINT,
     -- who made it (see writes)
-    actor UINTEGER, call_ns BIGINT,
+    actor BIGINT, call_ns BIGINT,
     -- who ended it
-    end_actor UINTEGER, end_call_ns BIGINT
+    end_actor BIGINT, end_call_ns BIGINT
 );
