@@ -6,6 +6,7 @@ Exit statuses: 0 done, 1 the answer is no, 2 wrong use, 3 unreadable capture, 4 
 
 from __future__ import annotations
 
+import gc
 import inspect
 import os
 import re
@@ -99,6 +100,7 @@ for command in app.registered_commands:
 
 def main() -> None:
     """Run `analyze` and exit with its status."""
+    gc.set_threshold(50_000)  # not 700: to look for garbage among modules being imported is 5 % of a short command
     status = _status()
     with suppress(OSError):
         sys.stdout.flush()

@@ -1,4 +1,6 @@
 -- What did an mremap put, and is part of it still there? No record tells of it.
+-- null where nothing was copied: then nothing is read
+SET VARIABLE copied_ns = (SELECT max(until_ns) FROM lineage WHERE depth > 0);
 CREATE OR REPLACE TABLE put (
     -- first byte [address]
     lo,
@@ -16,7 +18,7 @@ FROM (
     SELECT start, "end", cause_ns, cause_tid, depth
     FROM timeline JOIN (FROM lineage WHERE depth > 0) AS lineage
         ON timeline.space = lineage.space AND from_ns <= until_ns AND (to_ns IS NULL OR to_ns > until_ns)
-    WHERE capture = getvariable('capture') AND cause = 'mremap'
+    WHERE capture = getvariable('capture') AND cause = 'mremap' AND from_ns <= getvariable('copied_ns')
 )
 GROUP BY cause_ns, cause_tid, depth;
 -- null where there is none: then nothing is read
