@@ -839,7 +839,11 @@ def rectangles(directory: Path, rows: dict[str, list[dict[str, Any]]], **slices:
         return engine.execute("SELECT * FROM rectangles ORDER BY ALL")
 
 
-@pytest.mark.parametrize("slices", [{"slice_writes": 1}, {"slice_writes": 3}, {"slice_cells": 1}], ids=str)
+@pytest.mark.parametrize(
+    "slices",
+    [{"slice_writes": 1}, {"slice_writes": 3}, {"slice_cells": 1}, {"slice_writes": 8, "step_writes": 1}],
+    ids=str,
+)
 def test_slices_do_not_show(slices: dict[str, int], tmp_path: Path) -> None:
     """Wherever the time is cut; a move is written as two things that belong together."""
     assert rectangles(tmp_path / "cut", ROWS, **slices) == rectangles(tmp_path / "whole", ROWS)

@@ -12,12 +12,18 @@ WITH RECURSIVE
 moves AS (
     SELECT DISTINCT plane, lo, hi, base AS delta FROM ranked WHERE kind = 'probe' AND hi IS NOT NULL
 ),
-places(plane, page) AS (
+-- apart from the recursion, which one CPU does alone
+given AS MATERIALIZED (
     SELECT plane, lo AS page FROM ranked WHERE kind <> 'fork'
     UNION
     SELECT plane, hi FROM ranked WHERE hi IS NOT NULL
+),
+moved(plane, page) AS (
+    SELECT given.plane, page + delta
+    FROM given JOIN moves ON given.plane = moves.plane AND page > lo AND page < hi
     UNION
-    SELECT places.plane, page + delta
-    FROM places JOIN moves ON places.plane = moves.plane AND page > lo AND page < hi
+    SELECT moved.plane, page + delta
+    FROM moved JOIN moves ON moved.plane = moves.plane AND page > lo AND page < hi
 )
-SELECT row_number() OVER (ORDER BY plane, page)::INTEGER, plane, page FROM places;
+SELECT row_number() OVER (ORDER BY plane, page)::INTEGER, plane, page
+FROM (FROM given UNION FROM moved);
