@@ -79,7 +79,6 @@ class Manifest:
     maptrail: str
     clock: Clock
     updated_ns: int
-    ended_ns: int | None
     drained_to_ns: int
     probe_plan: tuple[dict[str, str], ...]
     totals: dict[str, dict[str, int]]
@@ -141,8 +140,11 @@ class Capture:
 
     @property
     def covered_to_ns(self) -> int:
-        """Time up to which the capture holds everything that was not lost."""
-        return self.manifest.ended_ns or self.manifest.drained_to_ns
+        """Time up to which the capture holds everything that was not lost.
+
+        Not `ended_ns`: once, that was when the capture was compacted, and the processes had gone on meanwhile.
+        """
+        return self.manifest.drained_to_ns
 
     def completeness(self) -> list[str]:
         """What a reader must know first, a sentence each: how it ended, and what could not be read."""
@@ -337,7 +339,6 @@ def _manifest(text: bytes, path: Path) -> Manifest:
             maptrail=_text(fields, "maptrail", ""),
             clock=Clock(started, _number(clock, "monotonic_ns"), _number(clock, "realtime_ns")),
             updated_ns=_number(fields, "updated_ns", started),
-            ended_ns=None if fields.get("ended_ns") is None else _number(fields, "ended_ns"),
             drained_to_ns=_number(fields, "drained_to_ns", started),
             probe_plan=tuple(
                 {str(key): str(value) for key, value in row.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from analysis import filters
 from analysis.dictionary import text_literal
@@ -12,7 +13,7 @@ from analysis.options import By, Class
 from analysis.rows import Rows
 from analysis.scripts import run
 
-__all__ = ["MEANING", "compare", "group", "ordered", "totals"]
+__all__ = ["MEANING", "Ended", "compare", "ended", "group", "ordered", "totals"]
 
 MEANING = {
     Class.AIFO: "created inside, still there",
@@ -77,6 +78,25 @@ def group(engine: Engine, by: By, classes: Sequence[Class], compact: bool) -> in
     engine.execute(f"CREATE TABLE groups AS {sql}")
     [(rows,)] = engine.execute("SELECT count(*) FROM groups")
     return int(rows)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process whose end, inside the window, freed so many mappings."""
+
+    capture: str
+    pid: int
+    ended_ns: int
+    mappings: int
+
+
+def ended(engine: Engine) -> Ended | None:
+    """The one whose end freed most; None: nothing was freed so."""
+    rows = engine.execute(
+        "SELECT capture, pid, max(to_ns), count(*) AS mappings FROM made WHERE end_cause = 'exit' "
+        "GROUP BY capture, pid ORDER BY mappings DESC, pid LIMIT 1"
+    )
+    return Ended(*rows[0]) if rows else None
 
 
 def ordered(by: By) -> str:

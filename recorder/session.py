@@ -522,6 +522,8 @@ class Recording:
     def _finish(self, outcome: Outcome) -> None:
         while self._drain():
             pass
+        assert self._stopped_ns is not None
+        self._batch.drained_to_ns = self._stopped_ns  # nothing was recorded since, whatever is still to be done
         for loss in self._perf.final_losses():
             self._batch.losses.append(Loss(*loss))
         self._account()
@@ -547,7 +549,7 @@ class Recording:
         try:
             self._store.close(
                 "failed" if trouble else "complete",
-                failure=trouble or None, ended_ns=time.monotonic_ns(), **facts,
+                failure=trouble or None, ended_ns=self._stopped_ns, **facts,
             )  # fmt: skip
         except Exception as error:
             trouble = trouble or str(error)

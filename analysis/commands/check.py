@@ -65,7 +65,10 @@ def _maps(paths: Sequence[Path], format: Format, memory: int | None) -> None:
         print("\nerror: a certain answer is wrong", file=sys.stderr)
         raise typer.Exit(ExitCode.NO)
     if not all(outcome.judges for outcome in outcomes):
-        hint = "record with --checkpoint-every 1s --freeze, or end the recording while the processes are alive"
+        hint = (
+            "record with --checkpoint-every 1s --freeze, which stops a process while its maps are read; "
+            "or end the recording while the processes are alive, and quiet"
+        )
         raise AnalysisError("no reading can judge the rebuild", hint, ExitCode.NO_ANSWER)
 
 

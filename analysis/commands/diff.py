@@ -65,9 +65,10 @@ def diff(
     """
     from analysis import filters
     from analysis.commands.common import again, has_stacks, next_command, open_engine, style
-    from analysis.diff import MEANING, compare, group, ordered, totals
+    from analysis.diff import MEANING, compare, ended, group, ordered, totals
     from analysis.engine import Limits
     from analysis.output import emit, print_rows
+    from analysis.spaces import exactly
 
     table = format is Format.TABLE
     chosen = classes or ([Class.AIFO] if table else list(Class))
@@ -80,6 +81,17 @@ def diff(
             emit([f"\n{named}{f' by {by}' if by is not By.MAPPING else ''}:\n"])
         limit = f"LIMIT {_SHOWN}" if table else ""
         print_rows(engine.query(f"{ordered(by)} {limit}"), format, style(engine))
+        gone = ended(engine) if table and not count else None
+        if gone:
+            capture = engine.captures[gone.capture]
+            when, before = (exactly(ns, capture) for ns in (gone.ended_ns, gone.ended_ns - 1))
+    if gone:
+        told = f"process {gone.pid} ended at {when}, which freed {gone.mappings:,} mapping{'s' * (gone.mappings != 1)}"
+        print(f"nothing matched: {told}", file=sys.stderr)
+        asked = again(since, before, gone.pid)
+        how = "--by stack" if by is By.STACK else ""
+        next_command("what it still had just before", "diff", [capture.path], f"{asked}{how}")
+        return
     if not count:
         print("nothing matched", file=sys.stderr)
     if table and count > _SHOWN:

@@ -89,5 +89,7 @@ def edges(
     elif count and sums["pid"] is not None and sums["start"] is not None:
         options = f"--pid {sums['pid']} --addr {sums['start']:#x}"
         next_command("what became of the first one's address", "why", captures, options)
+    if not count and not kind:
+        next_command("how near to vm.max_map_count processes came", "counts", captures)
     if strict and count:
         raise typer.Exit(1)

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["maps"]
 
+_LATELY_NS = 1_000_000_000
+
 
 def maps(
     captures: CapturesArgument,
-    pid: Annotated[int, pid_option("The process.")],
+    pid: Annotated[int | None, pid_option("The process.")] = None,
     at: Annotated[
         str | None, typer.Option("--at", metavar="TIME", help="When. Default: the last instant.", show_default=False)
     ] = None,
@@ -45,6 +47,8 @@ def maps(
     from analysis.rows import Rows
     from analysis.spaces import find
 
+    if pid is None:
+        raise UsageError("whose address space is not said", "give --pid; `analyze summary` lists the processes")
     if diff is not None and at is None:
         raise UsageError("--diff needs the time to compare with", "give it with --at")
     with open_engine(captures, Limits(memory)) as engine:
@@ -103,7 +107,7 @@ def _hint_changes(engine: Engine, maps: Maps) -> None:
 
     place = maps.place
     capture = engine.captures[place.capture]
-    since_ns = max(place.from_ns, capture.manifest.clock.started_ns)
+    began_ns = max(place.from_ns, capture.manifest.clock.started_ns)
     if not maps.lines:
         from analysis.filters import during, of_pid
 
@@ -116,7 +120,8 @@ def _hint_changes(engine: Engine, maps: Maps) -> None:
         if first["ns"] is not None:
             at = exactly(first["ns"], capture)
             next_command("the first that is known of it", "maps", [capture.path], f"--pid {place.pid} --at {at}")
-    elif since_ns < place.at_ns:
+    elif began_ns < place.at_ns:
+        since_ns = max((began_ns + place.at_ns) // 2, place.at_ns - _LATELY_NS)  # when it began there was nothing
         options = f"--pid {place.pid} --at {exactly(since_ns, capture)} --diff {exactly(place.at_ns, capture)}"
         next_command("what changed until then", "maps", [capture.path], options)
 

@@ -82,6 +82,7 @@ def why(
                     next_command("the addresses that it had", "timeline", captures, f"--pid {pid}")
                 else:
                     next_command("whatever else can go wrong", "edges", captures)
+                    next_command("how near to vm.max_map_count processes came", "counts", captures)
             return
         address, _ = filters.address_range(addr)
         if pid is None and (pid := owner(engine, address)) is None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.commands import analyze, analyze_rows
 from tests.support.family import assert_recorded, members
 from tests.support.recordings import RECORD, Capture, wait_until_recording
 from tests.support.workloads import build
@@ -156,3 +157,38 @@ def test_a_process_that_ends_while_the_recorder_starts_is_no_disaster(tmp_path: 
         assert not (tmp_path / "capture").exists()
     else:
         assert Capture(tmp_path / "capture").manifest["state"] == "complete"
+
+
+GROWING = """
+import ctypes, sys, time
+log = open(sys.argv[1], "w")
+mmap = ctypes.CDLL(None).mmap
+mmap.restype, mmap.argtypes = ctypes.c_void_p, [ctypes.c_void_p, *[ctypes.c_size_t] * 5]
+while True:
+    print(mmap(None, 4096, 1, 0x22, -1 & 2**64 - 1, 0), time.monotonic_ns(), file=log, flush=True)
+    time.sleep(0.001)
+"""
+
+
+def test_the_capture_ends_when_recording_did_and_not_when_it_was_compacted(tmp_path: Path) -> None:
+    """The process goes on mapping meanwhile, of which nothing is known: no answer may be about that time."""
+    path, log = tmp_path / "capture", tmp_path / "log"
+    with running(sys.executable, "-c", GROWING, log) as process:
+        while not log.exists() or not log.stat().st_size:
+            time.sleep(0.01)
+        command = [*RECORD, "attach", "-o", path, "--duration", "1s", str(process.pid)]
+        subprocess.run(command, stderr=subprocess.DEVNULL, check=True, timeout=60)
+        time.sleep(0.1)
+    manifest = Capture(path).manifest
+    made = [(int(address), int(made_ns)) for address, made_ns in map(str.split, log.read_text().splitlines()[:-1])]
+    assert made[-1][1] > manifest["ended_ns"] == manifest["drained_to_ns"]
+    known = {
+        page
+        for row in analyze_rows("maps", path, "--pid", process.pid)
+        for page in range(row["start"], row["end"], 4096)
+    }
+    # in between is one call at most, which was being made as the recording ended
+    assert {address for address, made_ns in made if made_ns < manifest["ended_ns"]} <= known
+    assert len({address for address, made_ns in made if made_ns > manifest["ended_ns"]} & known) <= 1
+    error = analyze("maps", path, "--pid", process.pid, "--at", f"{manifest['ended_ns'] + 1}ns", status=2).stderr
+    assert "outside the time that was recorded" in error

@@ -49,7 +49,7 @@ def build_capture(
             entries.append(file_entry(directory, path, len(batch), min(times), max(times)))
             for key in ("attempted", "stored"):
                 totals[name][key] += len(batch)
-    ended = max((entry["to_ns"] for entry in entries), default=START_NS)
+    ended = manifest.get("ended_ns") or max((entry["to_ns"] for entry in entries), default=START_NS)
     fields = {
         "format": FORMAT_VERSION, "maptrail": "0.1.0", "state": "complete", "failure": None, "mode": "run",
         "command": ["/bin/true"], "targets": [], "options": {}, "host": "testhost", "boot_id": "0" * 32,
