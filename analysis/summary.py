@@ -32,8 +32,7 @@ _QUERIES = {
         SELECT
             pid, comm, comm_bytes, if(pid IN {started}, 'run', began) AS began, first_ns, last_ns, exit_ns,
             calls, failed, faults, vma_records
-        FROM processes WHERE {here} AND calls + file_calls + vma_records > 0
-        ORDER BY calls + file_calls DESC, vma_records DESC, pid LIMIT {top}""",
+        FROM processes WHERE {here} ORDER BY calls + file_calls DESC, vma_records DESC, pid LIMIT {top}""",
     "calls": """
         SELECT syscall, abi, calls, failed, processes, total_ns, longest_ns
         FROM calls_by_syscall WHERE {here} ORDER BY calls DESC, syscall""",
