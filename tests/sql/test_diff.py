@@ -28,6 +28,7 @@ from tests.support.oracle import (
 )
 
 DATA = Page("rw-s", 77, 0, b"/data/store.db")
+BUNDLED = Path(__file__).resolve().parents[2] / "data"
 HOSTILE = Page("r--p", 79, 0, b"/tmp/\x1b[2Jx")
 ANONYMOUS = Page("rw-p")
 
@@ -337,6 +338,15 @@ def test_every_format_has_the_same_rows(leaky: Path) -> None:
     ]
     for format in ("parquet", "arrow"):
         assert analyze_table("diff", leaky, *WINDOW, "--by", "size", format=format).to_pylist() == rows
+
+
+def test_of_a_process_that_ended_what_it_had_just_before_is_a_command_away() -> None:
+    """It leaked until vm.max_map_count was reached; its end freed all of it."""
+    done = analyze("diff", BUNDLED / "maplimit", "--by", "stack")
+    assert "process 1725 ended at +3.293734398s, which freed 65,529 mappings" in done.stderr
+    [_, *command] = shlex.split(done.stderr.partition("just before: ")[2])
+    leaked = analyze_rows(*command)
+    assert max(row["mappings"] for row in leaked if row["class"] == "AIFO") == 65509
 
 
 def test_captures_of_two_hosts_stand_together(leaky: Path, tmp_path: Path) -> None:

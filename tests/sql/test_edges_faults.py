@@ -897,6 +897,8 @@ def test_a_capture_without_faults_says_so(tmp_path: Path) -> None:
     path = build_capture(tmp_path / "capture", machine.rows)
     done = analyze("why", path)
     assert (done.stdout, "no fault of memory in the recording" in done.stderr) == ("", True)
+    assert f"analyze edges {path}" in done.stderr and f"analyze counts {path}" in done.stderr
+    assert f"analyze counts {path}" in analyze("edges", path).stderr
     assert analyze("why", path, "--format", "json").stdout == "[]\n"
 
 

@@ -19,7 +19,7 @@ from analysis.errors import UsageError
 from analysis.maps import line
 from analysis.options import Format
 from tests.support.captures import START_NS, build_capture
-from tests.support.commands import analyze_rows
+from tests.support.commands import analyze, analyze_rows
 
 FILE, ANON = (8 << 20) | 17, b"//anon"
 MAP_ANON_FIXED = 50  # MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS
@@ -465,6 +465,11 @@ def test_what_was_there_before_the_recording_is_only_possible(scene: Scene, ask:
         r"hint: the first that is known of it: analyze maps \S+ --pid 11 --at \+0.0000002s", empty.err.splitlines()[-1]
     )
     assert ask(scene, 350, pid=11).err.startswith("certain: 2 mappings")
+
+
+def test_a_question_about_nobody_says_where_the_processes_are_listed(tmp_path: Path) -> None:
+    done = analyze("maps", build_capture(tmp_path / "capture", {}), status=2)
+    assert "whose address space is not said" in done.stderr and "`analyze summary`" in done.stderr
 
 
 def test_a_doubt_where_nothing_is_mapped_is_said(scene: Scene, ask: Any) -> None:
