@@ -15,7 +15,7 @@ from tests.fidelity.workloads import WORKLOADS
 
 @pytest.mark.parametrize(
     ("name", "processes"),
-    [("everycause-alone-64", 1), ("everycause-race-64", 1), ("everycause-race-32", 1), ("everycause-tree-64", 20)],
+    [("everycause-race-32", 1), ("everycause-tree-64", 20)],  # the others: make test-fidelity
 )
 def test_every_certain_page_is_as_the_kernel_says(name: str, processes: int, tmp_path: Path) -> None:
     verdict = run(WORKLOADS[name], tmp_path, seed=23, seconds=6)

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.support.stored import ids, read_capture
 
 ROOT = Path(__file__).parents[2]
-KILLS = 25  # the recorder itself is killed 50 times: tests/kernel/test_kill.py
+KILLS = 15  # the recorder itself is killed 50 times: tests/kernel/test_kill.py
 
 
 def test_kills_lose_no_acknowledged_row(tmp_path: Path) -> None:

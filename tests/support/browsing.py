@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -40,7 +41,9 @@ class Screen:
         """Until nothing is asked any more."""
         await self._pilot.pause()
         await self._pilot.pause()  # what is drawn can ask for more
+        began = time.monotonic()
         while len(self.app.workers) or self.app.lines.waits:
+            assert time.monotonic() - began < 120, f"waits for rows that nobody brings: {self.text}"
             await self.app.workers.wait_for_complete()
             await self._pilot.pause()
 
