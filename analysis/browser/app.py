@@ -101,7 +101,8 @@ class Lines(ScrollView, can_focus=True):
         if rows is None:
             if n // PAGE not in self._wanted:
                 self._wanted.add(n // PAGE)
-                self.post_message(self.Wanted(view, n // PAGE))
+                # asked for while the screen is drawn, it would be the screen's, and go no further than that
+                self.post_message(self.Wanted(view, n // PAGE).set_sender(self))
             return None
         return rows[n % PAGE]
 

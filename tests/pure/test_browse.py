@@ -16,6 +16,7 @@ from pathlib import Path
 import pyte
 import pytest
 from rich.cells import cell_len
+from textual._context import active_message_pump
 
 from analysis.browser.app import KEYS
 from analysis.browser.questions import Table
@@ -207,6 +208,11 @@ async def a_long_time_line(screen: Screen) -> None:
     assert f" {_MANY << 32:x} " in screen.here
     await screen.press("home", *["pagedown"] * 30)
     assert "not seen" in screen.here
+    drawing = active_message_pump.set(screen.app.screen)  # who asks for a row first, if drawing is
+    assert screen.app.lines.row(1500) is None
+    active_message_pump.reset(drawing)
+    await screen.settle()
+    assert screen.app.lines.row(1500)
     await screen.type(f"{2047 << 32:x}")
     assert f" {2047 << 32:x} " in screen.here
 
