@@ -24,7 +24,7 @@ __all__ = ["PAGE_BYTES", "Rebuild", "rebuilt", "store"]
 
 PAGE_BYTES = 4096
 _END = 1 << 62
-_FEW_CELLS, _MANY_CELLS = 1.5, 2.5  # a write, and mapping that stood before
+_FEW_CELLS, _MANY_CELLS = 1.5, 2.5  # cells a span: larger slices pay below, smaller ones above
 # what a copy copies is asked for just before it, which must be in the same slice
 _WHOLE = "key NOT IN (SELECT key FROM writes WHERE kind = 'copy')"
 

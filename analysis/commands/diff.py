@@ -81,7 +81,7 @@ def diff(
             emit([f"\n{named}{f' by {by}' if by is not By.MAPPING else ''}:\n"])
         limit = f"LIMIT {_SHOWN}" if table else ""
         print_rows(engine.query(f"{ordered(by)} {limit}"), format, style(engine))
-        gone = ended(engine) if table and not count else None
+        gone = ended(engine) if table and not count and Class.AIFO in chosen else None
         if gone:
             capture = engine.captures[gone.capture]
             when, before = (exactly(ns, capture) for ns in (gone.ended_ns, gone.ended_ns - 1))
