@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* What every probe family shares: the rings, the loss counters, the filters.
  *
- * The loader puts wire.h and this file before the families and compiles all as one program.
+ * The loader puts wire.h, this file and stacks.h before the families and compiles all as one program.
  * Parameters come as macros: OFF_* (struct offsets, from BTF), MM_KEY, SELF_TGID, PAGE_BYTES, MAX_CPUS,
  * MAX_THREADS, RING_*_PAGES, and the switches ONLY_TARGETS, WITH_STACKS and WITH_WAKE. */
 
@@ -33,10 +33,6 @@ BPF_F_TABLE("array", u32, u64, recording, 1, BPF_F_MMAPABLE);
 BPF_HASH(losers, u32, u64, 8192);
 #ifdef ONLY_TARGETS
 BPF_HASH(targets, u32, u8, 65536);
-#endif
-#ifdef WITH_STACKS
-/* BPF_STACK_TRACE without its rounding, which takes a kernel header */
-BPF_TABLE("stacktrace", int, struct bpf_stacktrace, stacks, STACK_ENTRIES);
 #endif
 
 static __always_inline struct counter *counter_of(u32 source)
@@ -142,25 +138,6 @@ static __always_inline void read_inode(void *inode, struct file_facts *f)
 	f->generation = read_u32(inode, OFF_INODE_GENERATION);
 	f->dev = read_u32(read_ptr(inode, OFF_INODE_SB), OFF_SB_DEV);
 }
-
-#ifdef WITH_STACKS
-static __always_inline s32 user_stack(void *ctx)
-{
-	s32 id = stacks.get_stackid(ctx, BPF_F_USER_STACK);
-	struct counter *c = counter_of(SOURCE_STACKS);
-
-	if (c) {
-		c->attempted++;
-		/* -EEXIST: the bucket holds another stack; -ENOMEM: no bucket is free */
-		if (id == -17 || id == -12)
-			count_loss(c, 0); /* the record is there, and with it what was mapped */
-	}
-	return id;
-}
-#define USER_STACK(ctx) user_stack(ctx)
-#else
-#define USER_STACK(ctx) (-38) /* -ENOSYS: not asked for */
-#endif
 
 /* What can be a trigger of the flight recorder wakes it, so that it sees the process before it is gone. */
 #ifdef WITH_WAKE

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import cache
 from types import TracebackType
 
-__all__ = ["MAPPINGS", "OFFSETS", "REMOVALS", "VMLINUX", "Btf", "BtfError", "cflags"]
+__all__ = ["HELPERS", "MAPPINGS", "OFFSETS", "REMOVALS", "VMLINUX", "Btf", "BtfError", "cflags"]
 
 VMLINUX = "/sys/kernel/btf/vmlinux"
 
@@ -64,6 +64,9 @@ REMOVALS: dict[str, tuple[str, str]] = {
     "OFF_VMS_END": ("vma_munmap_struct", "end"),
 }
 """The same, where a removal is described by a struct (dba14840905f, Linux 6.12)."""
+
+HELPERS = {"HAVE_TASK_PT_REGS": ("bpf_get_current_task_btf", "bpf_task_pt_regs")}
+"""Macros for the BPF helpers that not every kernel has (dd6e10fbd9fb, Linux 5.15), and their functions."""
 
 # BTF_KIND_* of include/uapi/linux/btf.h
 _STRUCT, _UNION, _FUNC = 4, 5, 12
@@ -232,9 +235,10 @@ _OTHER_KERNEL = "this kernel differs from those known to work; please report its
 
 
 def cflags(btf: Btf) -> list[str]:
-    """The offsets as arguments of the BPF compiler: -DOFF_TASK_MM=1234 and so on."""
+    """The offsets as arguments of the BPF compiler: -DOFF_TASK_MM=1234 and so on; then the helpers that there are."""
     found = {macro: btf.offset(*where) for macro, where in OFFSETS.items()}
     for some in (MAPPINGS, REMOVALS):
         with suppress(BtfError):
             found |= {macro: btf.offset(*where) for macro, where in some.items()}
-    return [f"-D{macro}={offset}" for macro, offset in found.items()]
+    helpers = [macro for macro, functions in HELPERS.items() if all(map(btf.has_function, functions))]
+    return [*(f"-D{macro}={offset}" for macro, offset in found.items()), *(f"-D{macro}" for macro in helpers)]

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from recorder.elf import FileMapping
 from recorder.lookup import name_by_path
 from recorder.observer import Observer
-from recorder.probes import Probes
+from recorder.probes import Probes, UserStack
 from recorder.resync import Resync
 from recorder.schema import TABLES, arrow_schema
 
@@ -34,23 +34,27 @@ class FollowUp:
         self._probes = probes
         self._images: set[tuple[int, int, int]] = set()
         self._segment = 0
-        self._told = np.full(probes.stack_entries, -1, np.int64)  # in which segment each stack was stored last
-        self._freed = np.zeros(probes.stack_entries, np.bool_)
+        # of stacks as the kernel walked them, then of those with a caller added:
+        numbers = 2 * probes.stack_entries
+        self._walked = np.arange(numbers)  # the number without the caller, once seen
+        self._told = np.full(numbers, -1, np.int64)  # in which segment each was stored last
+        self._used = np.full(numbers, -1, np.int64)  # in which a record had it, or a stack made of it
+        self._freed = np.zeros(numbers, np.bool_)
         self._freed_ns = 0
 
     def begin_segment(self, segment: int, oldest: int) -> None:
         """What is stored from now on must be understood without what was stored before.
 
-        Stacks that no segment from `oldest` on names give their slots in the kernel's table back, else a long
-        recording fills it. Never earlier: within a window a number has one meaning.
+        Stacks that no segment from `oldest` on names give their slots in the kernel's tables back, else a long
+        recording fills them. Never earlier: within a window a number has one meaning.
         """
         self._images.clear()
         self._segment = segment
         if self._probes.stacks:
-            self._freed = (self._told >= 0) & (self._told < oldest)
+            self._freed = (self._used >= 0) & (self._used < oldest)
             self._probes.free_stacks(np.flatnonzero(self._freed).tolist())
             self._freed_ns = time.monotonic_ns()
-            self._told[self._freed] = -1
+            self._told[self._freed] = self._used[self._freed] = -1
 
     def __call__(self, tables: dict[str, pa.Table]) -> None:
         if "files" in tables:
@@ -60,10 +64,9 @@ class FollowUp:
         if "syscalls" in tables and (pids := _changed_by_failures(tables["syscalls"])):
             self._resync.doubt(pids, "a failed call can have changed mappings", lost=False)
         if self._probes.stacks:
+            if fresh := self._new_stacks(tables):
+                tables["stacks"] = fresh_stacks(fresh)
             self._miss_freed(tables)
-            fresh = self._new_stacks(tables)
-            if fresh:
-                tables["stacks"] = fresh_stacks(self._probes.frames(fresh))
 
     def _new_images(self, vmas: pa.Table) -> list[FileMapping]:
         perms = vmas.column("perms").combine_chunks()
@@ -81,24 +84,29 @@ class FollowUp:
                 found.append(FileMapping(row["pid"], row["start"], row["end"], *identity, row["path"]))
         return found
 
-    def _new_stacks(self, tables: dict[str, pa.Table]) -> list[int]:
+    def _new_stacks(self, tables: dict[str, pa.Table]) -> list[UserStack]:
         named = [tables[name].column("stack_id") for name in ("syscalls", "files", "faults") if name in tables]
         if not named:
             return []
         ids = np.unique(np.concatenate([column.drop_null().to_numpy() for column in named]))
         ids = ids[ids >= 0]  # negative: the error of the stack walk
         fresh: Any = ids[self._told[ids] != self._segment]
-        self._told[fresh] = self._segment
-        return list(fresh.tolist())
+        found = self._probes.user_stacks(fresh.tolist())
+        for stack in found:
+            self._walked[stack.stack_id] = stack.walked_id
+            self._told[stack.stack_id] = self._segment
+        self._used[ids] = self._used[self._walked[ids]] = self._segment
+        return found
 
     def _miss_freed(self, tables: dict[str, pa.Table]) -> None:
-        """A slot can be freed between its use and this look at it: then whose stack is there is not known."""
+        """A number can be freed between its use and this look at it: then whose stack it was is not known."""
         if not self._freed.any():
             return
         for name in _STACK_TIMES.keys() & tables.keys():
             rows = tables[name]
             ids = rows["stack_id"].fill_null(-1).to_numpy()
-            gone = (ids >= 0) & self._freed[ids] & (rows[_STACK_TIMES[name]].to_numpy() < self._freed_ns)
+            freed = self._freed[ids] | self._freed[self._walked[ids]]
+            gone = (ids >= 0) & freed & (rows[_STACK_TIMES[name]].to_numpy() < self._freed_ns)
             if gone.any():
                 at = rows.schema.get_field_index("stack_id")
                 column = pa.array(np.where(gone, _ENOENT, ids), pa.int32(), mask=rows["stack_id"].is_null().to_numpy())
@@ -124,8 +132,12 @@ def _changed_by_failures(calls: pa.Table) -> list[int]:
     return pids
 
 
-def fresh_stacks(found: list[tuple[int, list[int]]]) -> pa.Table:
-    """Rows of table `stacks`, from ids and frames."""
-    ids, frames = [stack_id for stack_id, _ in found], [frames for _, frames in found]
-    columns = {"ts_ns": [time.monotonic_ns()] * len(found), "stack_id": ids, "frames": frames}
+def fresh_stacks(found: list[UserStack]) -> pa.Table:
+    """Rows of table `stacks`."""
+    columns = {
+        "ts_ns": [time.monotonic_ns()] * len(found),
+        "stack_id": [stack.stack_id for stack in found],
+        "frames": [stack.frames for stack in found],
+        "recovered_depth": [stack.recovered_depth for stack in found],
+    }
     return pa.Table.from_pydict(columns, schema=arrow_schema(TABLES["stacks"]))

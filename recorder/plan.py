@@ -361,7 +361,7 @@ def _pyarrow() -> Probe:
 def _btf() -> Probe:
     try:
         with Btf() as btf:
-            offsets = cflags(btf)
+            offsets = [flag for flag in cflags(btf) if flag.startswith("-DOFF_")]
     except BtfError as error:
         return Probe("BTF", VMLINUX, "absent", str(error), error.hint, "recording")
     return Probe("BTF", VMLINUX, "on", f"has all {len(offsets)} struct offsets", need="recording")

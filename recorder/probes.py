@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import itertools
 import os
 import secrets
-import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ from recorder.hooks import FUNCTIONS, Chosen, Function
 from recorder.ring import BpfRing, map_counters
 from recorder.syscalls import SYSCALLS, Syscall
 
-__all__ = ["SOURCES", "Attached", "ProbeError", "Probes", "RingSizes", "Sources"]
+__all__ = ["SOURCES", "Attached", "ProbeError", "Probes", "RingSizes", "Sources", "UserStack"]
 
 SOURCES = ("calls", "files", "tasks", "faults", "threads", "stacks", "hooks")
 """Sources of loss, in the order of `enum source` in bpf/common.h."""
@@ -59,6 +59,8 @@ _SPECIAL_ENTRY = {
 }
 _PAGE = os.sysconf("SC_PAGESIZE")
 _PERF_EVENT_IOC_DISABLE = 0x2401
+_USER_END = 1 << 56  # with five levels of page tables, x86_64
+_CALLER_BITS = 47  # as in bpf/stacks.h
 MAX_FRAMES = 127  # PERF_MAX_STACK_DEPTH, the default of kernel.perf_event_max_stack
 
 
@@ -94,6 +96,19 @@ class Attached:
     why: str = ""
 
 
+class UserStack(NamedTuple):
+    """A user stack: its return addresses, innermost first.
+
+    `walked_id` is the number of the stack as the kernel walked it, of which this may be one with a caller added;
+    `recovered_depth` is the place of that caller, counted from 1 (see bpf/stacks.h).
+    """
+
+    stack_id: int
+    walked_id: int
+    frames: list[int]
+    recovered_depth: int | None
+
+
 @dataclass
 class Probes:
     """The loaded programs and their rings.
@@ -109,7 +124,7 @@ class Probes:
     targets_only: bool = False
     stacks: bool = False
     wake: bool = False
-    stack_entries: int = 1 << 16  # 67 MB of the kernel's; of 1,000 short processes 2^14 lost 30 % of the stacks
+    stack_entries: int = 1 << 16  # 72 MB of the kernel's; of 1,000 short processes 2^14 lost 30 % of the stacks
     threads: int = 1 << 16
     hooks: Sequence[Chosen] = ()
     rings: dict[str, BpfRing] = field(default_factory=dict, init=False)
@@ -150,7 +165,7 @@ class Probes:
         flags += ["-DWITH_STACKS"] if self.stacks else []
         flags += ["-DWITH_WAKE"] if self.wake else []
         # One text, since BCC rewrites map accesses in the main file only
-        names = ("wire.h", "common.h", *_FAMILIES)
+        names = ("wire.h", "common.h", "stacks.h", *_FAMILIES)
         text = "\n".join(f'#line 1 "bpf/{name}"\n{(folder / name).read_text()}' for name in names)
         try:
             return self._bcc.BPF(text=text.replace("#pragma once\n", "\n"), cflags=flags)
@@ -274,22 +289,43 @@ class Probes:
             del table[ctypes.c_uint32(pid)]
         return found
 
-    def frames(self, stack_ids: Iterable[int]) -> list[tuple[int, list[int]]]:
-        """Return addresses of each stack, innermost first; a stack that is gone has none."""
-        table = self._bpf["stacks"]
-        buffer = (ctypes.c_uint64 * MAX_FRAMES)()
+    def user_stacks(self, stack_ids: Iterable[int]) -> list[UserStack]:
+        """These stacks, without those that are gone."""
         found = []
         for stack_id in stack_ids:
-            key = ctypes.c_int(stack_id)
-            if self._bcc.lib.bpf_lookup_elem(table.map_fd, ctypes.byref(key), ctypes.byref(buffer)) == 0:
-                frames = list(struct.unpack_from(f"{MAX_FRAMES}Q", buffer))
-                found.append((stack_id, frames[: frames.index(0)] if 0 in frames else frames))
+            walked, caller = stack_id, 0
+            if stack_id >= self.stack_entries:
+                pair = ctypes.c_uint64()
+                if not self._look_up("callers", stack_id - self.stack_entries, pair):
+                    continue
+                walked, caller = pair.value >> _CALLER_BITS, pair.value & ((1 << _CALLER_BITS) - 1)
+            addresses = (ctypes.c_uint64 * MAX_FRAMES)()
+            if not self._look_up("stacks", walked, addresses):
+                continue
+            frames = list(itertools.takewhile(_is_code, addresses))
+            left_out = caller != 0 and caller not in frames[1:2]
+            if left_out:
+                frames.insert(1, caller)
+            found.append(UserStack(stack_id, walked, frames, 2 if left_out else None))
         return found
 
     def free_stacks(self, stack_ids: Iterable[int]) -> None:
-        """Empty these slots of the table of stacks."""
+        """Forget these stacks, so that others get their numbers."""
         for stack_id in stack_ids:
-            self._bcc.lib.bpf_delete_elem(self._bpf["stacks"].map_fd, ctypes.byref(ctypes.c_int(stack_id)))
+            table = "callers" if stack_id >= self.stack_entries else "stacks"
+            key = ctypes.byref(ctypes.c_uint32(stack_id % self.stack_entries))
+            self._bcc.lib.bpf_delete_elem(self._bpf[table].map_fd, key)
+
+    def _look_up(self, table: str, key: int, value: Any) -> bool:
+        """Fill `value`, a ctypes object; False: there is no such key."""
+        fd = self._bpf[table].map_fd
+        done: int = self._bcc.lib.bpf_lookup_elem(fd, ctypes.byref(ctypes.c_uint32(key)), ctypes.byref(value))
+        return done == 0
+
+
+def _is_code(address: int) -> bool:
+    """Whether code can be there at all: a walk along what is no frame pointer ends in anything."""
+    return 0 < address < _USER_END
 
 
 def _possible_cpus() -> int:

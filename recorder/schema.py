@@ -295,6 +295,7 @@ TABLES: dict[str, Table] = {
                 _ts(what="when the recorder first saw it"),
                 Column("stack_id", I32, "", "key used by syscalls, files and faults"),
                 Column("frames", pa.list_(U64), "address", "return addresses, innermost first, in the caller's address space", encoding="plain"),
+                Column("recovered_depth", U8, "", "place in frames, 1 for the innermost, of a caller that frame pointers do not lead to: it was found at the top of the stack, after a call of the function that the thread was in; null: none", "U", optional=True),
             ),
         ),
         Table(

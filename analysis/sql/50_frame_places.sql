@@ -46,13 +46,18 @@ CREATE VIEW frame_places (
 ) AS
 WITH
 wanted AS (
-    SELECT *, address - (depth > 1)::UBIGINT AS inside
+    SELECT *, address - (depth > 1)::UBIGINT AS inside, depth IS NOT DISTINCT FROM recovered_depth AS recovered
     FROM (
         SELECT
-            capture, space, stack_id, first_ns, last_ns, unnest(frames) AS address, unnest(range(1, len(frames) + 1)) AS depth
+            capture, space, stack_id, first_ns, last_ns, recovered_depth, unnest(frames) AS address,
+            unnest(range(1, len(frames) + 1)) AS depth
         -- a flight recorder stores a stack again in each of its segments
         FROM stack_uses
-        JOIN (SELECT capture, stack_id, any_value(frames) AS frames FROM stacks GROUP BY capture, stack_id) USING (capture, stack_id)
+        JOIN (
+            SELECT capture, stack_id, any_value(frames) AS frames, any_value(recovered_depth) AS recovered_depth
+            FROM stacks
+            GROUP BY capture, stack_id
+        ) USING (capture, stack_id)
     )
 ),
 -- few, though many stacks pass through them
@@ -132,8 +137,12 @@ SELECT
     text_of(what.path_bytes) AS path, what.path_bytes, what.dev, what.inode, what.generation,
     if(what.inode > 0, what.at + (wanted.address - wanted.inside), NULL),
     inside_file + (wanted.address - wanted.inside), build_id, if(what.inode = 0, 0, image_generation),
-    if(path IS NULL OR what.reason IS NOT NULL, 'possible', 'certain'),
-    if(path IS NULL, 'no code is known there', what.reason)
+    if(path IS NULL OR what.reason IS NOT NULL OR recovered, 'possible', 'certain'),
+    CASE
+        WHEN path IS NULL THEN 'no code is known there'
+        WHEN what.reason IS NULL AND recovered THEN 'found at the top of the stack, since frame pointers do not lead to it'
+        ELSE what.reason
+    END
 FROM wanted
 JOIN spaces ON wanted.capture = spaces.capture AND wanted.space = spaces.space
 JOIN eras ON wanted.capture = eras.capture AND wanted.space = eras.space AND wanted.stack_id = eras.stack_id

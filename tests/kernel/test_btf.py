@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from recorder.btf import MAPPINGS, OFFSETS, REMOVALS, VMLINUX, Btf, BtfError, cflags
+from recorder.btf import HELPERS, MAPPINGS, OFFSETS, REMOVALS, VMLINUX, Btf, BtfError, cflags
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -81,7 +81,9 @@ def test_offsets_are_those_of_a_plain_reader(plain: PlainBtf) -> None:
         )
         for struct_name, path in wanted.values():
             assert btf.offset(struct_name, path) * 8 == plain.bits(struct_name, path), path
-        assert cflags(btf) == [f"-D{macro}={plain.bits(*where) // 8}" for macro, where in wanted.items()]
+        helpers = [f"-D{macro}" for macro, functions in HELPERS.items() if names.issuperset(functions)]
+        offsets = [f"-D{macro}={plain.bits(*where) // 8}" for macro, where in wanted.items()]
+        assert cflags(btf) == offsets + helpers
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,10 @@ STACKS = {
     3: [0x900 * PAGE + 4, 0x901 * PAGE],
     4: [0x500 * PAGE + 0x30],
     5: [0x600 * PAGE + 0x10],
+    6: [AT * PAGE + 0x1010, AT * PAGE + 0x1020, 0x9990, AT * PAGE + 0x2000],
+    7: [AT * PAGE + 0x1010, 0x9990],
 }
+RECOVERED = {6: 2, 7: 2}
 
 
 class Scene:
@@ -75,6 +78,8 @@ class Scene:
         self.call(parent, "second", 2)
         self.call(parent, "compiled", 3)
         self.call(parent, "two builds", 5)
+        self.call(parent, "recovered", 6)
+        self.call(parent, "recovered where no code is", 7)
         child = kernel.fork(parent)
         kernel.execute(child)
         self.map(child, AT, 4, OTHER)
@@ -111,7 +116,9 @@ def scene() -> Scene:
 @pytest.fixture(scope="module")
 def engine(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     # a flight recorder stores stacks and images again in each segment
-    stacks = [{"stack_id": key, "frames": frames} for key, frames in STACKS.items()] * 2
+    stacks = [
+        {"stack_id": key, "frames": frames, "recovered_depth": RECOVERED.get(key)} for key, frames in STACKS.items()
+    ] * 2
     tables = {**scene.kernel.rows, "symbols": SYMBOLS, "stacks": stacks}
     path = build_capture(tmp_path_factory.mktemp("here") / "capture", tables)
     with Engine(open_captures([path])) as engine:
@@ -176,6 +183,13 @@ def test_compiled_code_is_possible_and_its_own_process_s(texts: Texts) -> None:
     lines, reason = texts["compiled"]
     assert lines == ["compiled+0x4 (possible)", f"{0x901 * PAGE:#x}"]
     assert reason == "the function is the one that was there at the end"
+
+
+def test_a_caller_that_frame_pointers_do_not_lead_to_is_possible(texts: Texts) -> None:
+    lines = ["within\\x1b[2J+0x8 (lib.so)", "leak+0x20 (lib.so) (possible)", "0x9990", "endless+0x100 (lib.so)"]
+    reason = "found at the top of the stack, since frame pointers do not lead to it"
+    assert texts["recovered"] == (lines, reason)
+    assert texts["recovered where no code is"] == ([lines[0], "0x9990"], None)
 
 
 def test_of_two_builds_under_one_number_none_is_believed(texts: Texts) -> None:

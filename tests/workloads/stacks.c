@@ -5,10 +5,13 @@
  *   FUNCTION START END        (hexadecimal; each function is a section of its own)
  *
  * munmap of page N of a range where nothing is mapped: 1..17 by main > outer > middle > inner, 18..22 by
- * main > other > inner, 23 by inner from main. The calls are made in place: a libc function without a
- * frame would hide its caller. Then one mprotect by way of libc.
+ * main > other > inner, 23 by inner from main, all made in place. Then calls by way of libc, which keeps
+ * no frame pointers, from main > around > wrapper: mmap, mprotect, munmap of page 24 and of page 25 (without a
+ * procedure linkage table), mremap, ftruncate and open of a file that is made in /tmp and removed. Last, a fault
+ * in libc's memset, called from main > around > filler.
  */
 #include "workload.h"
+#include <setjmp.h>
 #if !BITS_64
 #error "for 64 bits only"
 #endif
@@ -23,6 +26,16 @@ DECLARE(middle);
 DECLARE(outer);
 DECLARE(other);
 DECLARE(entry);
+DECLARE(around);
+DECLARE(wrapper);
+DECLARE(filler);
+extern int unmap_directly(void *, size_t) __asm__("munmap") __attribute__((noplt));
+
+static char *page;
+static sigjmp_buf back;
+static volatile size_t size = PAGE; /* keeps memset a call */
+
+static void after_fault(int signal) { siglongjmp(back, signal); }
 
 IN_SECTION(inner) static long inner(unsigned long n)
 {
@@ -37,6 +50,26 @@ IN_SECTION(middle) static long middle(unsigned long n) { return inner(n) + 1; }
 IN_SECTION(outer) static long outer(unsigned long n) { return middle(n) + 1; }
 IN_SECTION(other) static long other(unsigned long n) { return inner(n) + 1; }
 
+IN_SECTION(wrapper) static int wrapper(void)
+{
+	char name[] = "/tmp/stacks-XXXXXX";
+	int fd = mkstemp(name);
+	page = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(fd >= 0 && page != MAP_FAILED && mprotect(page, PAGE, PROT_READ | PROT_WRITE) == 0);
+	CHECK(munmap((void *)(MARKS + 24 * PAGE), PAGE) == 0 && unmap_directly((void *)(MARKS + 25 * PAGE), PAGE) == 0);
+	CHECK(mremap(page, PAGE, 2 * PAGE, MREMAP_MAYMOVE) != MAP_FAILED);
+	CHECK(ftruncate(fd, 7) == 0 && open(name, O_RDWR | O_TRUNC) >= 0 && unlink(name) == 0);
+	return 1;
+}
+
+IN_SECTION(filler) static int filler(void)
+{
+	memset((void *)MARKS, 1, size);
+	return 1;
+}
+
+IN_SECTION(around) static int around(int (*within)(void)) { return within() + 1; }
+
 IN_SECTION(entry) int main(void)
 {
 	unsigned long n = 1;
@@ -47,13 +80,18 @@ IN_SECTION(entry) int main(void)
 		CHECK(other(n) == 1);
 	while (++n <= 22);
 	CHECK(inner(n) == 0);
-	char *page = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	CHECK(page != MAP_FAILED && mprotect(page, PAGE, PROT_READ | PROT_WRITE) == 0);
+	CHECK(around(wrapper) == 2);
+	CHECK(signal(SIGSEGV, after_fault) != SIG_ERR);
+	if (sigsetjmp(back, 1) == 0)
+		around(filler);
 	PRINT(inner);
 	PRINT(middle);
 	PRINT(outer);
 	PRINT(other);
 	PRINT(entry);
+	PRINT(around);
+	PRINT(wrapper);
+	PRINT(filler);
 	printf("page %lx %lx\n", (unsigned long)page, (unsigned long)page + PAGE);
 	return 0;
 }
