@@ -37,6 +37,7 @@ INSIDE = [
     "tests/kernel/test_doctor.py::test_each_raw_tracepoint_agrees_with_tracefs",
     "tests/kernel/test_doctor.py::test_hooks_agree_with_kallsyms",
     "tests/kernel/test_counts.py::test_calls_equal_the_workload_s_own_log[32]",
+    "tests/kernel/test_stacks.py::test_who_called_libc_is_there_and_said_to_be_found_on_the_stack",
 ]
 FIDELITY = "everycause-alone-64"
 JOB = """
@@ -63,6 +64,7 @@ def initramfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     requires(shutil.which("qemu-system-x86_64"), "QEMU is not installed: sh .ci/setup qemu")
     build("hooks")
     build("files")
+    build("stacks")
     undecided = build("undecided")
     for name in ("counts", "everycause"):  # there is no compiler in the guest
         build(name)

@@ -1,4 +1,4 @@
-"""Record the captures in data/ again: `python -m tests.workloads.bundle`, as root.
+"""Record the captures in data/ again, all or some: `python -m tests.workloads.bundle [NAME…]`, as root.
 
 They are recordings of small programs of this project, run from a neutral folder on a host called "example".
 """
@@ -31,12 +31,12 @@ def main() -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
     os.chdir(FOLDER)
-    demo("demo", 64)
-    demo("demo-i386", 32)
-    lossy()
-    checked()
-    sigbus()
-    maplimit()
+    recordings = {
+        "demo": lambda: demo("demo", 64), "demo-i386": lambda: demo("demo-i386", 32), "lossy": lossy,
+        "checked": checked, "sigbus": sigbus, "maplimit": maplimit,
+    }  # fmt: skip
+    for name in sys.argv[1:] or recordings:
+        recordings[name]()
     shutil.rmtree(FOLDER)
 
 
