@@ -1,30 +1,49 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* User stacks: the kernel's walk along frame pointers, and the caller that such a walk leaves out.
+/* User stacks: the kernel's walk along frame pointers, and the callers that such a walk leaves out.
  *
  * A libc built without frame pointers makes a system call with the register still in its caller's
- * use: the walk goes from mmap() to the caller of mmap()'s caller. The one left out is found where
- * its call put it, near the top of the stack: a word that follows a call of the very function the
- * thread is in. Such a pair of a stack and a caller has a number of its own. */
+ * use: the walk goes from mmap() to the caller of mmap()'s caller. Those left out are found where
+ * their calls put them, between the top of the stack and the frame the register points to: a word
+ * that follows a call of the very function the thread is in, then one that follows a call of the
+ * function that word is in, and so on. A stack with such callers has a number of its own. */
 
 #ifdef WITH_STACKS
-#define CALLER_WORDS 16 /* mremap and open of glibc have up to a dozen of their own below it */
-#define LONG_FUNCTION 4096 /* from the entry of a function to where the thread is in it, at the most */
-#define WRAPPER 512 /* the same, for words that are not the first and may be left from earlier calls */
-#define CALLER_SLOTS 4 /* numbers tried for a pair */
-#define CALLER_BITS 47 /* of a user address; what is above is the stack's number */
+#define MOST_CALLERS 14 /* malloc of glibc and three functions more are between its caller and mmap */
+#define BLOCK_WORDS 16
+#define BLOCKS 6 /* of the stack that is looked at; malloc takes 37 words */
+#define LONG_FUNCTION 4096 /* from the entry of a function to where it has come to, at the most */
+#define WRAPPER 512 /* the same for a word that is not the first, while none is found yet: it can be an old one */
+#define SLOTS 4 /* numbers tried */
+#define USER_END (1ULL << 47)
 #define USER_CS 0x33
 
 /* BPF_STACK_TRACE without its rounding, which takes a kernel header */
 BPF_TABLE("stacktrace", int, struct bpf_stacktrace, stacks, STACK_ENTRIES);
-/* number of the pair, less STACK_ENTRIES: the stack's number and the caller */
-BPF_HASH(callers, u32, u64, STACK_ENTRIES);
-/* stacks without one, by number and the word at the top */
-BPF_TABLE("lru_hash", u64, u8, callerless, 4096);
+
+struct extended {
+	u64 name; /* of all that follows */
+	u32 stack_id;
+	u32 count;
+	u64 callers[MOST_CALLERS]; /* innermost first, then zeros */
+};
+/* key: the number of the extended stack, less STACK_ENTRIES */
+BPF_HASH(extended, u32, struct extended, STACK_ENTRIES);
+/* stacks without anything to add, by number and the word at the top */
+BPF_TABLE("lru_hash", u64, u8, whole, 4096);
+
+/* Room to work in. The verifier does not follow what is in it, which keeps the programs small to it. */
+struct desk {
+	u64 owner; /* whoever came last, should one be interrupted by another */
+	u64 words[BLOCK_WORDS];
+	struct extended e;
+};
+BPF_PERCPU_ARRAY(desks, struct desk, 1);
 
 /* the end of pt_regs of x86_64, which is user ABI */
 struct user_place {
 	u64 ip, cs, flags, sp, ss;
 };
+#define PT_REGS_BP 32
 #define PT_REGS_IP 128
 
 #ifdef HAVE_TASK_PT_REGS
@@ -43,101 +62,130 @@ static __always_inline u64 read_user_word(u64 at)
 	return word;
 }
 
-/* The function that a call just before `ret` went to, by way of a procedure linkage table or not; 0: no such call. */
-static __always_inline u64 called(u64 ret)
+/* Whether `code`, eight bytes, ends with a call by a register or by memory that one points to (ff /2). */
+static __always_inline bool indirect_call(u64 code)
 {
-	struct {
-		u8 unused[2], indirect, direct; /* of the last eight bytes: ff 15 slot, or e8 distance */
-		s32 distance;
-	} before;
-	u64 target, code;
+	return (code >> 48 & 0xf8ff) == 0xd0ff || (code >> 48 & 0xf8ff) == 0x10ff || (code >> 40 & 0xf8ff) == 0x50ff ||
+	       (code >> 16 & 0xf8ff) == 0x90ff;
+}
+
+/* Whether the call just before `ret` went to a function that begins at most `reach` before `ip`, by way of a procedure
+ * linkage table or not. Where a register had its address, at the top of the stack, any call is taken for it. */
+static __always_inline bool called_from(u64 ret, u64 ip, u32 reach, bool top)
+{
+	u64 function, stub, before = 0;
 	u32 at;
 
-	if (ret < 4096 || ret >> CALLER_BITS || bpf_probe_read_user(&before, sizeof(before), (void *)ret - 8))
-		return 0;
-	target = ret + before.distance;
-	if (before.direct == 0x15 && before.indirect == 0xff)
-		return read_user_word(target);
-	if (before.direct != 0xe8)
-		return 0;
-	at = (u32)read_user_word(target) == 0xfa1e0ff3 ? 4 : 0; /* endbr64 */
-	code = read_user_word(target + at);
-	if ((u8)code == 0xf2) { /* bnd */
-		code >>= 8;
-		at++;
+	if (ret - 4096 >= USER_END || bpf_probe_read_user(&before, sizeof(before), (void *)ret - 8))
+		return false;
+	function = ret + (s32)(before >> 32);
+	if ((u8)(before >> 24) != 0xe8) {
+		if ((u16)(before >> 16) != 0x15ff)
+			return top && indirect_call(before);
+		return ip - read_user_word(function) < reach; /* call *slot */
 	}
-	/* jmp *slot */
-	return (u16)code == 0x25ff ? read_user_word(target + at + 6 + (s32)(code >> 16)) : target;
+	at = ((u32)read_user_word(function) == 0xfa1e0ff3) * 4; /* endbr64 */
+	stub = read_user_word(function + at);
+	at += (u8)stub == 0xf2; /* bnd */
+	stub >>= ((u8)stub == 0xf2) * 8;
+	if ((u16)stub == 0x25ff) /* jmp *slot */
+		function = read_user_word(function + at + 6 + (s32)(stub >> 16));
+	return ip - function < reach;
 }
 
-static __always_inline bool called_from(u64 ret, u64 ip, u32 reach)
+/* Fill in the callers; true: all of the stack up to the frame pointer was seen. */
+static __always_inline bool find_callers(struct desk *d, struct user_place *user, u64 bp)
 {
-	u64 function = called(ret);
+	u64 ip = user->ip;
 
-	return function && ip - function < reach;
-}
-
-static __always_inline u64 caller_of_innermost(struct user_place *user, u64 first)
-{
-	u64 words[CALLER_WORDS - 1] = {};
-
-	if (called_from(first, user->ip, LONG_FUNCTION))
-		return first;
-	bpf_probe_read_user(words, sizeof(words), (void *)user->sp + 8);
 #pragma nounroll
-	for (int i = 0; i < CALLER_WORDS - 1; i++)
-		if (called_from(words[i], user->ip, WRAPPER))
-			return words[i];
-	return 0;
+	for (int at = 0; at < BLOCKS * BLOCK_WORDS; at++) {
+		u64 word, place = user->sp + 8 * at;
+		u32 count = d->e.count;
+
+		if (at % BLOCK_WORDS == 0 && bpf_probe_read_user(d->words, sizeof(d->words), (void *)place))
+			return false;
+		if (place == bp + 8) /* the kernel's walk goes on from here */
+			return true;
+		word = d->words[at % BLOCK_WORDS];
+		if (!called_from(word, ip, at && !count ? WRAPPER : LONG_FUNCTION, !at))
+			continue;
+		if (count >= MOST_CALLERS)
+			return false;
+		d->e.callers[count] = ip = word;
+		d->e.count = count + 1;
+	}
+	return false;
 }
 
-/* Number of a pair; -1: it has none, or where it is to be `made`, the slots are taken. */
-static __always_inline s32 number_of(u64 pair, bool made)
+static __always_inline u64 name_of(struct extended *e, bool certain)
 {
-	u64 *found;
+	u64 name = (u64)e->stack_id << 1 | certain;
 
 #pragma unroll
-	for (int i = 0; i < CALLER_SLOTS; i++) {
-		u32 key = (pair * 0x9e3779b97f4a7c15ULL >> 32) % STACK_ENTRIES;
+	for (int i = 0; i < MOST_CALLERS; i++)
+		name = (name ^ e->callers[i]) * 0x9e3779b97f4a7c15ULL;
+	return name;
+}
 
-		key = (key + i) % STACK_ENTRIES;
-		found = callers.lookup(&key);
+/* The number of an extended stack; -1: it has none, or where it is to be `made`, the slots are taken. */
+static __always_inline s32 number_of(struct extended *e, bool made)
+{
+	struct extended *found;
+
+#pragma unroll
+	for (int i = 0; i < SLOTS; i++) {
+		u32 key = ((e->name >> 32) + i) % STACK_ENTRIES;
+
+		found = extended.lookup(&key);
 		if (!found && made) {
-			callers.insert(&key, &pair); /* another CPU may be first: what is there counts */
-			found = callers.lookup(&key);
+			extended.insert(&key, e); /* another CPU may be first: what is there counts */
+			found = extended.lookup(&key);
 		}
 		if (!found)
 			return -1;
-		if (*found == pair)
+		if (found->name == e->name)
 			return STACK_ENTRIES + key;
 	}
 	return -1;
 }
 
-static __always_inline s32 with_caller(s32 stack_id)
+static __always_inline s32 with_callers(s32 stack_id)
 {
-	u64 first, caller, pair = (u64)stack_id << CALLER_BITS;
+	u64 first, known, me = bpf_get_current_pid_tgid();
 	struct user_place user;
+	void *regs = USER_REGS();
+	u32 zero = 0;
+	struct desk *d = desks.lookup(&zero);
 	s32 number;
 	u8 yes = 1;
+	bool all;
 
-	if (bpf_probe_read_kernel(&user, sizeof(user), USER_REGS() + PT_REGS_IP) || user.cs != USER_CS)
+	if (!d || bpf_probe_read_kernel(&user, sizeof(user), regs + PT_REGS_IP) || user.cs != USER_CS)
 		return stack_id;
-	/* Of most calls all is known by the word at the top. */
-	first = read_user_word(user.sp) & ((1ULL << CALLER_BITS) - 1);
-	number = number_of(pair | first, false);
-	if (number >= 0)
-		return number;
-	first |= pair;
-	if (callerless.lookup(&first))
-		return stack_id;
-	caller = caller_of_innermost(&user, first & ((1ULL << CALLER_BITS) - 1));
-	if (!caller) {
-		callerless.update(&first, &yes);
-		return stack_id;
+	/* Where the function that made the innermost call keeps a frame pointer, it alone was left out,
+	 * always: then the word at the top tells all. */
+	d->owner = me;
+	bpf_probe_read_kernel(&d->e, sizeof(d->e), NULL); /* zeros */
+	d->e.stack_id = stack_id;
+	first = d->e.callers[0] = read_user_word(user.sp);
+	known = d->e.name = name_of(&d->e, true);
+	number = number_of(&d->e, false);
+	if (number < 0) {
+		if (whole.lookup(&known))
+			return stack_id;
+		d->e.callers[0] = 0;
+		all = find_callers(d, &user, read_u64(regs, PT_REGS_BP));
+		d->e.name = name_of(&d->e, all && d->e.count == 1 && d->e.callers[0] == first);
+		if (d->owner != me)
+			return stack_id;
+		if (!d->e.count) {
+			whole.update(&known, &yes);
+			return stack_id;
+		}
+		number = number_of(&d->e, true);
 	}
-	number = number_of(pair | caller, true);
-	return number < 0 ? stack_id : number;
+	return number < 0 || d->owner != me ? stack_id : number;
 }
 
 static __always_inline s32 user_stack(void *ctx)
@@ -151,7 +199,7 @@ static __always_inline s32 user_stack(void *ctx)
 		if (id == -17 || id == -12)
 			count_loss(c, 0); /* the record is there, and with it what was mapped */
 	}
-	return id < 0 ? id : with_caller(id);
+	return id < 0 ? id : with_callers(id);
 }
 #define USER_STACK(ctx) user_stack(ctx)
 #else

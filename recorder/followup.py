@@ -20,7 +20,7 @@ __all__ = ["FollowUp"]
 
 _HASH = np.uint64(0x9E3779B97F4A7C15)  # any odd number: spreads inode numbers before the device is added
 _MAP_FIXED, _MAP_FIXED_NOREPLACE, _MREMAP_FIXED = 0x10, 0x100000, 2
-_STACK_TIMES = {"syscalls": "ts_exit_ns", "files": "ts_exit_ns", "faults": "ts_ns"}
+_STACK_TIMES = {"syscalls": "ts_exit_ns", "files": "ts_exit_ns", "faults": "ts_ns", "hooks": "ts_ns"}
 _ENOENT = -2
 _EBADF, _EEXIST = 9, 17  # found before anything is touched
 
@@ -34,9 +34,9 @@ class FollowUp:
         self._probes = probes
         self._images: set[tuple[int, int, int]] = set()
         self._segment = 0
-        # of stacks as the kernel walked them, then of those with a caller added:
+        # of stacks as the kernel walked them, then of those with callers added:
         numbers = 2 * probes.stack_entries
-        self._walked = np.arange(numbers)  # the number without the caller, once seen
+        self._walked = np.arange(numbers)  # the number without the callers, once seen
         self._told = np.full(numbers, -1, np.int64)  # in which segment each was stored last
         self._used = np.full(numbers, -1, np.int64)  # in which a record had it, or a stack made of it
         self._freed = np.zeros(numbers, np.bool_)
@@ -85,7 +85,7 @@ class FollowUp:
         return found
 
     def _new_stacks(self, tables: dict[str, pa.Table]) -> list[UserStack]:
-        named = [tables[name].column("stack_id") for name in ("syscalls", "files", "faults") if name in tables]
+        named = [tables[name].column("stack_id") for name in _STACK_TIMES if name in tables]
         if not named:
             return []
         ids = np.unique(np.concatenate([column.drop_null().to_numpy() for column in named]))
@@ -138,6 +138,6 @@ def fresh_stacks(found: list[UserStack]) -> pa.Table:
         "ts_ns": [time.monotonic_ns()] * len(found),
         "stack_id": [stack.stack_id for stack in found],
         "frames": [stack.frames for stack in found],
-        "recovered_depth": [stack.recovered_depth for stack in found],
+        "recovered": [stack.recovered for stack in found],
     }
     return pa.Table.from_pydict(columns, schema=arrow_schema(TABLES["stacks"]))

@@ -60,7 +60,6 @@ _SPECIAL_ENTRY = {
 _PAGE = os.sysconf("SC_PAGESIZE")
 _PERF_EVENT_IOC_DISABLE = 0x2401
 _USER_END = 1 << 56  # with five levels of page tables, x86_64
-_CALLER_BITS = 47  # as in bpf/stacks.h
 MAX_FRAMES = 127  # PERF_MAX_STACK_DEPTH, the default of kernel.perf_event_max_stack
 
 
@@ -96,17 +95,28 @@ class Attached:
     why: str = ""
 
 
+class _Extended(ctypes.Structure):
+    """struct extended of bpf/stacks.h."""
+
+    _fields_ = (
+        ("name", ctypes.c_uint64),
+        ("stack_id", ctypes.c_uint32),
+        ("count", ctypes.c_uint32),
+        ("callers", ctypes.c_uint64 * 14),
+    )
+
+
 class UserStack(NamedTuple):
     """A user stack: its return addresses, innermost first.
 
-    `walked_id` is the number of the stack as the kernel walked it, of which this may be one with a caller added;
-    `recovered_depth` is the place of that caller, counted from 1 (see bpf/stacks.h).
+    `walked_id` is the number of the stack as the kernel walked it, of which this may be one with callers added;
+    `recovered` counts those, from the second frame on (see bpf/stacks.h).
     """
 
     stack_id: int
     walked_id: int
     frames: list[int]
-    recovered_depth: int | None
+    recovered: int
 
 
 @dataclass
@@ -293,26 +303,26 @@ class Probes:
         """These stacks, without those that are gone."""
         found = []
         for stack_id in stack_ids:
-            walked, caller = stack_id, 0
-            if stack_id >= self.stack_entries:
-                pair = ctypes.c_uint64()
-                if not self._look_up("callers", stack_id - self.stack_entries, pair):
-                    continue
-                walked, caller = pair.value >> _CALLER_BITS, pair.value & ((1 << _CALLER_BITS) - 1)
-            addresses = (ctypes.c_uint64 * MAX_FRAMES)()
-            if not self._look_up("stacks", walked, addresses):
+            extended = _Extended(stack_id=stack_id)
+            if stack_id >= self.stack_entries and not self._look_up(
+                "extended", stack_id - self.stack_entries, extended
+            ):
                 continue
-            frames = list(itertools.takewhile(_is_code, addresses))
-            left_out = caller != 0 and caller not in frames[1:2]
-            if left_out:
-                frames.insert(1, caller)
-            found.append(UserStack(stack_id, walked, frames, 2 if left_out else None))
+            addresses = (ctypes.c_uint64 * MAX_FRAMES)()
+            if not self._look_up("stacks", extended.stack_id, addresses):
+                continue
+            walked = list(itertools.takewhile(_is_code, addresses))
+            callers = extended.callers[: extended.count]
+            if walked[1:2] and walked[1] in callers:
+                callers = callers[: callers.index(walked[1])]
+            frames = [*walked[:1], *callers, *walked[1:]]
+            found.append(UserStack(stack_id, extended.stack_id, frames, len(callers)))
         return found
 
     def free_stacks(self, stack_ids: Iterable[int]) -> None:
         """Forget these stacks, so that others get their numbers."""
         for stack_id in stack_ids:
-            table = "callers" if stack_id >= self.stack_entries else "stacks"
+            table = "extended" if stack_id >= self.stack_entries else "stacks"
             key = ctypes.byref(ctypes.c_uint32(stack_id % self.stack_entries))
             self._bcc.lib.bpf_delete_elem(self._bpf[table].map_fd, key)
 

@@ -293,9 +293,9 @@ TABLES: dict[str, Table] = {
             "stacks", "a distinct user stack", "ts_ns",
             (
                 _ts(what="when the recorder first saw it"),
-                Column("stack_id", I32, "", "key used by syscalls, files and faults"),
+                Column("stack_id", I32, "", "key used by syscalls, files, faults and hooks"),
                 Column("frames", pa.list_(U64), "address", "return addresses, innermost first, in the caller's address space", encoding="plain"),
-                Column("recovered_depth", U8, "", "place in frames, 1 for the innermost, of a caller that frame pointers do not lead to: it was found at the top of the stack, after a call of the function that the thread was in; null: none", "U", optional=True),
+                Column("recovered", U8, "", "how many of them, from the second on, frame pointers do not lead to: each was found on the stack, after a call of the function that the one before it is in; null in captures of older recorders", "U", optional=True),
             ),
         ),
         Table(

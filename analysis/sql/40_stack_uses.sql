@@ -9,9 +9,9 @@ CREATE VIEW stack_uses (
     space,
     -- key of table stacks
     stack_id,
-    -- calls and faults that have it
+    -- calls, faults and hooks that have it
     events,
-    -- the first of them: entry of a call, or time of a fault [ns, CLOCK_MONOTONIC]
+    -- the first of them: entry of a call, or time of a fault or hook [ns, CLOCK_MONOTONIC]
     first_ns,
     -- the last of them [ns, CLOCK_MONOTONIC]
     last_ns
@@ -23,6 +23,8 @@ FROM (
     SELECT capture, host, pid, stack_id, ts_enter_ns FROM files WHERE stack_id >= 0
     UNION ALL
     SELECT capture, host, pid, stack_id, ts_ns FROM faults WHERE stack_id >= 0
+    UNION ALL
+    SELECT capture, host, pid, stack_id, ts_ns FROM hooks WHERE stack_id >= 0
 ) AS events
 JOIN (SELECT capture, space, unnest(users) AS life FROM spaces) AS users
     ON events.capture = users.capture AND pid = life.pid AND ts_ns >= life.from_ns AND (life.to_ns IS NULL OR ts_ns < life.to_ns)

@@ -46,15 +46,15 @@ CREATE VIEW frame_places (
 ) AS
 WITH
 wanted AS (
-    SELECT *, address - (depth > 1)::UBIGINT AS inside, depth IS NOT DISTINCT FROM recovered_depth AS recovered
+    SELECT *, address - (depth > 1)::UBIGINT AS inside, depth BETWEEN 2 AND 1 + coalesce(recovered_frames, 0) AS recovered
     FROM (
         SELECT
-            capture, space, stack_id, first_ns, last_ns, recovered_depth, unnest(frames) AS address,
+            capture, space, stack_id, first_ns, last_ns, recovered_frames, unnest(frames) AS address,
             unnest(range(1, len(frames) + 1)) AS depth
         -- a flight recorder stores a stack again in each of its segments
         FROM stack_uses
         JOIN (
-            SELECT capture, stack_id, any_value(frames) AS frames, any_value(recovered_depth) AS recovered_depth
+            SELECT capture, stack_id, any_value(frames) AS frames, any_value(recovered) AS recovered_frames
             FROM stacks
             GROUP BY capture, stack_id
         ) USING (capture, stack_id)
@@ -140,7 +140,7 @@ SELECT
     if(path IS NULL OR what.reason IS NOT NULL OR recovered, 'possible', 'certain'),
     CASE
         WHEN path IS NULL THEN 'no code is known there'
-        WHEN what.reason IS NULL AND recovered THEN 'found at the top of the stack, since frame pointers do not lead to it'
+        WHEN what.reason IS NULL AND recovered THEN 'found on the stack, since frame pointers do not lead to it'
         ELSE what.reason
     END
 FROM wanted

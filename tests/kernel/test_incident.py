@@ -16,7 +16,7 @@ README = Path(__file__).parents[2] / "README.md"
 def _shape(text: str) -> list[str]:
     """The words of what a command printed, with numbers and the name of the folder left out, and without stacks."""
     lines = [line for line in text.splitlines() if not re.match(" {25}(at [^0]|   )", line)]
-    words = re.sub(r"\S*/cache\.dat", "FILE", " ".join(lines))
+    words = re.sub(r"\S*/cache\.dat", "FILE", " ".join(" ".join(lines).split()))
     return re.sub(r"0x[0-9a-f]+|\d+(\.\d+)?( us| ms)?", "N", words).split()
 
 

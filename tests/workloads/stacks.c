@@ -6,9 +6,10 @@
  *
  * munmap of page N of a range where nothing is mapped: 1..17 by main > outer > middle > inner, 18..22 by
  * main > other > inner, 23 by inner from main, all made in place. Then calls by way of libc, which keeps
- * no frame pointers, from main > around > wrapper: mmap, mprotect, munmap of page 24 and of page 25 (without a
- * procedure linkage table), mremap, ftruncate and open of a file that is made in /tmp and removed. Last, a fault
- * in libc's memset, called from main > around > filler.
+ * no frame pointers, from main > around > wrapper: mmap, mprotect, munmap of page 24, of page 25 (without a
+ * procedure linkage table) and of page 26 (by a pointer), mremap, ftruncate and open of a file that is made in /tmp and removed. Then malloc of
+ * LARGE bytes from main > holder > bare, of which bare has no frame pointer either. Last, a fault in libc's memset,
+ * called from main > around > filler.
  */
 #include "workload.h"
 #include <setjmp.h>
@@ -16,6 +17,7 @@
 #error "for 64 bits only"
 #endif
 
+#define LARGE 12345678
 #define MARKS 0x100000000000UL
 #define IN_SECTION(name) __attribute__((noinline, noclone, section("text_" #name)))
 #define DECLARE(name) extern char __start_text_##name[], __stop_text_##name[]
@@ -29,7 +31,10 @@ DECLARE(entry);
 DECLARE(around);
 DECLARE(wrapper);
 DECLARE(filler);
+DECLARE(bare);
+DECLARE(holder);
 extern int unmap_directly(void *, size_t) __asm__("munmap") __attribute__((noplt));
+static int (*volatile unmap_by_pointer)(void *, size_t) = munmap;
 
 static char *page;
 static sigjmp_buf back;
@@ -57,10 +62,22 @@ IN_SECTION(wrapper) static int wrapper(void)
 	page = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(fd >= 0 && page != MAP_FAILED && mprotect(page, PAGE, PROT_READ | PROT_WRITE) == 0);
 	CHECK(munmap((void *)(MARKS + 24 * PAGE), PAGE) == 0 && unmap_directly((void *)(MARKS + 25 * PAGE), PAGE) == 0);
+	CHECK(unmap_by_pointer((void *)(MARKS + 26 * PAGE), PAGE) == 0);
 	CHECK(mremap(page, PAGE, 2 * PAGE, MREMAP_MAYMOVE) != MAP_FAILED);
 	CHECK(ftruncate(fd, 7) == 0 && open(name, O_RDWR | O_TRUNC) >= 0 && unlink(name) == 0);
 	return 1;
 }
+
+IN_SECTION(bare) __attribute__((optimize("omit-frame-pointer"))) static int bare(void)
+{
+	char *large = malloc(LARGE);
+	CHECK(large);
+	*large = 1;
+	free(large);
+	return 1;
+}
+
+IN_SECTION(holder) static int holder(void) { return bare() + 1; }
 
 IN_SECTION(filler) static int filler(void)
 {
@@ -80,7 +97,7 @@ IN_SECTION(entry) int main(void)
 		CHECK(other(n) == 1);
 	while (++n <= 22);
 	CHECK(inner(n) == 0);
-	CHECK(around(wrapper) == 2);
+	CHECK(around(wrapper) == 2 && holder() == 2);
 	CHECK(signal(SIGSEGV, after_fault) != SIG_ERR);
 	if (sigsetjmp(back, 1) == 0)
 		around(filler);
@@ -92,6 +109,8 @@ IN_SECTION(entry) int main(void)
 	PRINT(around);
 	PRINT(wrapper);
 	PRINT(filler);
+	PRINT(bare);
+	PRINT(holder);
 	printf("page %lx %lx\n", (unsigned long)page, (unsigned long)page + PAGE);
 	return 0;
 }
