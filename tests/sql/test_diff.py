@@ -343,7 +343,7 @@ def test_every_format_has_the_same_rows(leaky: Path) -> None:
 def test_of_a_process_that_ended_what_it_had_just_before_is_a_command_away() -> None:
     """It leaked until vm.max_map_count was reached; its end freed all of it."""
     done = analyze("diff", BUNDLED / "maplimit", "--by", "stack")
-    assert "process 13895 ended at +2.71331591s, which freed 65,529 mappings" in done.stderr
+    assert "process 454 ended at +2.955943214s, which freed 65,529 mappings" in done.stderr
     [_, *command] = shlex.split(done.stderr.partition("just before: ")[2])
     leaked = analyze_rows(*command)
     assert max(row["mappings"] for row in leaked if row["class"] == "AIFO") == 65509
