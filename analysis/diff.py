@@ -73,7 +73,7 @@ def group(engine: Engine, by: By, classes: Sequence[Class], compact: bool) -> in
     else:
         sql = (
             f"SELECT {origin}{_FIGURES}, min(created_ns) AS created_ns, max(created_ns) AS last_created_ns, "
-            f"any_value(reason) AS reason, {KEYS[by]} FROM {with_names(engine, 'made', by)} WHERE {chosen} GROUP BY ALL"
+            f"min(reason) AS reason, {KEYS[by]} FROM {with_names(engine, 'made', by)} WHERE {chosen} GROUP BY ALL"
         )
     engine.execute(f"CREATE TABLE groups AS {sql}")
     [(rows,)] = engine.execute("SELECT count(*) FROM groups")

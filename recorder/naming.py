@@ -41,6 +41,12 @@ _AT_ONCE = 4096  # mappings that are Python objects: of many short processes the
 _ALIVE = 16  # processes through which a file is looked for
 _PERF_MAP_BYTES = 64 << 20
 _PERF_MAP_LINE = re.compile(rb"^(?:0x)?([0-9a-fA-F]{1,16}) (?:0x)?([0-9a-fA-F]{1,16}) ([^\n]{1,4096})$", re.MULTILINE)
+_PROLOGUE_BYTES = 64
+# maybe endbr64 or endbr32, push %rbp, then mov %rsp,%rbp. Compilers put others between, but none that moves the top of
+# the stack: no byte that can be a push, no sub from %rsp
+_PROLOGUE = re.compile(
+    rb"(?:\xf3\x0f\x1e[\xfa\xfb])?\x55(?:(?![\x81\x83]\xec)[^\x50-\x57])*?(?:\x48?\x89\xe5|\x48?\x8b\xec)", re.DOTALL
+)
 _KEYS = ("dev", "inode", "generation", "start", "end", "offset_bytes", "pid", "path")
 
 
@@ -206,18 +212,31 @@ def _of_file(module: Module) -> Iterator[dict[str, Any]]:
     addresses, known = _virtual_addresses(image.segments, module.offsets[0])
     addresses = addresses[known]
     seen = set()
-    for source, opened in (("debug file", _debug_file(image)), ("file", _same_file(module))):
-        with opened as fd:
+    with _debug_file(image) as debug, _same_file(module) as file:
+        for source, fd in (("debug file", debug), ("file", file)):
             found = find(read_functions(fd), addresses) if fd is not None else [None] * len(addresses)
-        ts_ns = time.monotonic_ns()
-        for function in found:
-            if function is not None and function not in seen:
-                seen.add(function)
-                yield {
-                    "ts_ns": ts_ns, "dev": image.dev, "inode": image.inode, "generation": image.generation,
-                    "build_id": image.build_id, **function._asdict(), "source": source,
-                }  # fmt: skip
-        addresses = addresses[[function is None for function in found]]
+            ts_ns = time.monotonic_ns()
+            for function in found:
+                if function is not None and function not in seen:
+                    seen.add(function)
+                    yield {
+                        "ts_ns": ts_ns, "dev": image.dev, "inode": image.inode, "generation": image.generation,
+                        "build_id": image.build_id, **function._asdict(), "source": source,
+                        "framed": None if file is None else _framed(file, image.segments, function.address),
+                    }  # fmt: skip
+            addresses = addresses[[function is None for function in found]]
+
+
+def _framed(fd: int, segments: Iterable[Segment], address: int) -> int | None:
+    """Whether a function begins by keeping a frame pointer, 1 or 0; None: its code cannot be read."""
+    for segment in segments:
+        if segment.type == _PT_LOAD and segment.flags & _PF_X and 0 <= address - segment.vaddr < segment.filesz:
+            try:
+                code = os.pread(fd, _PROLOGUE_BYTES, address - segment.vaddr + segment.offset)
+            except (OSError, OverflowError):
+                return None
+            return int(_PROLOGUE.match(code) is not None)
+    return None
 
 
 @contextmanager

@@ -311,6 +311,7 @@ TABLES: dict[str, Table] = {
                 Column("size_bytes", U64, "bytes", "length; of a function that tells none, up to the next one", "U"),
                 Column("name", BYTES, "bytes", "name as the compiler wrote it, of C++ and Rust not demangled", "U"),
                 Column("source", TEXT, "", "where it was read: file, debug file (of /usr/lib/debug), or perf map (/tmp/perf-PID.map, as it was at the end)"),
+                Column("framed", U8, "", "1: it begins by pushing the frame pointer and setting it to the top of the stack, so that from it the walk went on to its caller; 0: it does not; null: its code was not read", "U", optional=True),
             ),
         ),
         Table(

@@ -39,7 +39,9 @@ CREATE VIEW frame_places (
     build_id,
     -- generation by which images and symbols know the file; 0 without one, null where its headers were not recorded
     image_generation,
-    -- certain, or possible
+    -- whether it is a caller that frame pointers do not lead to, found on the stack
+    recovered,
+    -- of the place: certain, or possible
     certainty,
     -- why it is only possible
     reason
@@ -137,12 +139,8 @@ SELECT
     text_of(what.path_bytes) AS path, what.path_bytes, what.dev, what.inode, what.generation,
     if(what.inode > 0, what.at + (wanted.address - wanted.inside), NULL),
     inside_file + (wanted.address - wanted.inside), build_id, if(what.inode = 0, 0, image_generation),
-    if(path IS NULL OR what.reason IS NOT NULL OR recovered, 'possible', 'certain'),
-    CASE
-        WHEN path IS NULL THEN 'no code is known there'
-        WHEN what.reason IS NULL AND recovered THEN 'found on the stack, since frame pointers do not lead to it'
-        ELSE what.reason
-    END
+    recovered, if(path IS NULL OR what.reason IS NOT NULL, 'possible', 'certain'),
+    if(path IS NULL, 'no code is known there', what.reason)
 FROM wanted
 JOIN spaces ON wanted.capture = spaces.capture AND wanted.space = spaces.space
 JOIN eras ON wanted.capture = eras.capture AND wanted.space = eras.space AND wanted.stack_id = eras.stack_id

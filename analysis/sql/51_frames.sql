@@ -1,6 +1,7 @@
 -- Which function did each frame of each stack lie in?
 -- Of each stack in each address space; frame_places says how that is found. Names are those of table symbols, and
--- `--symbols DIR` adds to them in the commands that show stacks.
+-- `--symbols DIR` adds to them in the commands that show stacks. The kernel follows frame pointers: a frame is only
+-- certain if each function before it is known to keep one, or its caller was found on the stack.
 CREATE VIEW frames (
     -- directory name of the capture
     capture,
@@ -50,7 +51,7 @@ sought AS (
 ),
 -- sums of what a file claims can be past 64 bits
 hits AS (
-    SELECT capture, dev, inode, image_generation, maker, inside, name, name_bytes, inside - address AS distance, source
+    SELECT capture, dev, inode, image_generation, maker, inside, name, name_bytes, inside - address AS distance, source, framed
     FROM (SELECT DISTINCT capture, dev, inode, image_generation, maker, inside FROM sought) AS places
     JOIN (SELECT *, coalesce(pid, 0) AS maker, generation AS image_generation FROM symbols) AS named
         USING (capture, dev, inode, image_generation, maker)
@@ -61,8 +62,24 @@ hits AS (
     ) = 1
 ),
 met AS (
-    SELECT *, distance + (depth > 1)::UBIGINT AS function_offset
+    SELECT
+        *, distance + (depth > 1)::UBIGINT AS function_offset,
+        coalesce(framed = 1, false) OR coalesce(lead(recovered) OVER stack, false) AS leads_on
     FROM sought LEFT JOIN hits USING (capture, dev, inode, image_generation, maker, inside)
+    WINDOW stack AS (PARTITION BY capture, space, stack_id, from_ns ORDER BY depth)
+),
+walked AS (
+    SELECT
+        *, CASE
+            WHEN reason IS NOT NULL THEN reason
+            WHEN recovered THEN 'found on the stack, since frame pointers do not lead to it'
+            WHEN NOT coalesce(bool_and(leads_on) OVER before, true) THEN 'frame pointers lead to it, and a function before it may keep none'
+            WHEN source = 'perf map' THEN 'the function is the one that was there at the end'
+        END AS doubt
+    FROM met
+    WINDOW before AS (
+        PARTITION BY capture, space, stack_id, from_ns ORDER BY depth ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+    )
 )
 SELECT
     capture, host, space, pid, stack_id, from_ns, to_ns, depth, address,
@@ -74,6 +91,5 @@ SELECT
         ELSE format('{:#x}', address)
     END,
     name, name_bytes, function_offset, path, path_bytes, offset_bytes, virtual_address, build_id,
-    if(reason IS NULL AND source IS DISTINCT FROM 'perf map', 'certain', 'possible'),
-    coalesce(reason, if(source = 'perf map', 'the function is the one that was there at the end', NULL))
-FROM met;
+    if(doubt IS NULL, 'certain', 'possible'), doubt
+FROM walked;

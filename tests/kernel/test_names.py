@@ -200,8 +200,9 @@ def test_code_that_a_program_makes_is_possibly_what_its_perf_map_says(
     begins = named.known["compiled"]
     assert frames["compiled"] == [
         Frame("py::made \x1b[2J", begins[0], "", "possible"),
-        Frame("caller", begins[1], "named", "certain"),
-        Frame("main", begins[2], "named", "certain"),
+        # whether such code keeps a frame pointer is not known
+        Frame("caller", begins[1], "named", "possible"),
+        Frame("main", begins[2], "named", "possible"),
     ]
     assert named.text("compiled")[0].startswith("py::made \\x1b[2J+0x")
 

@@ -7,9 +7,10 @@
  * munmap of page N of a range where nothing is mapped: 1..17 by main > outer > middle > inner, 18..22 by
  * main > other > inner, 23 by inner from main, all made in place. Then calls by way of libc, which keeps
  * no frame pointers, from main > around > wrapper: mmap, mprotect, munmap of page 24, of page 25 (without a
- * procedure linkage table) and of page 26 (by a pointer), mremap, ftruncate and open of a file that is made in /tmp and removed. Then malloc of
- * LARGE bytes from main > holder > bare, of which bare has no frame pointer either. Last, a fault in libc's memset,
- * called from main > around > filler.
+ * procedure linkage table) and of page 26 (by a pointer), mremap, ftruncate, and open of a file that is made in
+ * /tmp and removed. Then malloc of LARGE bytes from main > holder > bare, of which bare has no frame pointer
+ * either; munmap of page 27 by astray, while the register points to what looks like a call from `other`; and last
+ * a fault in libc's memset, called from main > around > filler.
  */
 #include "workload.h"
 #include <setjmp.h>
@@ -33,6 +34,7 @@ DECLARE(wrapper);
 DECLARE(filler);
 DECLARE(bare);
 DECLARE(holder);
+DECLARE(astray);
 extern int unmap_directly(void *, size_t) __asm__("munmap") __attribute__((noplt));
 static int (*volatile unmap_by_pointer)(void *, size_t) = munmap;
 
@@ -77,6 +79,17 @@ IN_SECTION(bare) __attribute__((optimize("omit-frame-pointer"))) static int bare
 	return 1;
 }
 
+IN_SECTION(astray) __attribute__((optimize("omit-frame-pointer"))) static long astray(void)
+{
+	void *frame[2] = {NULL, __start_text_other + 4};
+	long ret;
+	asm volatile("sub $128, %%rsp; push %%rbp; mov %[frame], %%rbp; syscall; pop %%rbp; add $128, %%rsp"
+		     : "=a"(ret)
+		     : "a"(SYS_munmap), "D"(MARKS + 27 * PAGE), "S"(PAGE), [frame] "r"(frame)
+		     : "rcx", "r11", "memory");
+	return ret;
+}
+
 IN_SECTION(holder) static int holder(void) { return bare() + 1; }
 
 IN_SECTION(filler) static int filler(void)
@@ -97,7 +110,7 @@ IN_SECTION(entry) int main(void)
 		CHECK(other(n) == 1);
 	while (++n <= 22);
 	CHECK(inner(n) == 0);
-	CHECK(around(wrapper) == 2 && holder() == 2);
+	CHECK(around(wrapper) == 2 && holder() == 2 && astray() == 0);
 	CHECK(signal(SIGSEGV, after_fault) != SIG_ERR);
 	if (sigsetjmp(back, 1) == 0)
 		around(filler);
@@ -111,6 +124,7 @@ IN_SECTION(entry) int main(void)
 	PRINT(filler);
 	PRINT(bare);
 	PRINT(holder);
+	PRINT(astray);
 	printf("page %lx %lx\n", (unsigned long)page, (unsigned long)page + PAGE);
 	return 0;
 }

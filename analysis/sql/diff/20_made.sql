@@ -23,9 +23,11 @@ SELECT
     if(bool_or(to_ns IS NULL), NULL, max(to_ns)) AS to_ns,
     arg_min(perms, start) AS perms, any_value(dev) AS dev, any_value(inode) AS inode, any_value(path) AS path,
     any_value(path_bytes) AS path_bytes, arg_min(offset_bytes, start) AS offset_bytes,
-    cause, cause_tid, any_value(call_ns) AS call_ns, any_value(end_cause) AS end_cause,
+    cause, cause_tid, any_value(call_ns) AS call_ns,
+    -- what freed the last of it
+    arg_max(end_cause, to_ns) AS end_cause,
     -- key of table stacks, null where no call or no stack was recorded, negative where it could not be taken
     any_value(stack_id) AS stack_id,
-    if(bool_or(certainty = 'possible'), 'possible', 'certain') AS certainty, any_value(reason) AS reason
+    if(bool_or(certainty = 'possible'), 'possible', 'certain') AS certainty, min(reason) AS reason
 FROM classed LEFT JOIN calls USING (capture, call_ns, cause_tid)
 GROUP BY capture, host, space, class, cause, cause_ns, cause_tid, if(call_ns IS NULL, start, NULL);
