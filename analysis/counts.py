@@ -11,16 +11,19 @@ from analysis.options import By
 from analysis.scripts import run
 from analysis.times import Clock, parse
 
-__all__ = ["count", "forecasts", "group_of", "makers", "series", "step_ns"]
+__all__ = ["count", "forecasts", "group_of", "makers", "per_second", "series", "step_ns"]
 
 _MOST_STEPS = 1_000_000
 _GROUPS = (By.CAUSE, By.FILE, By.STACK, By.THREAD)
 _NAMED = 3  # makers named with a forecast
-# three figures, however fast: of a process that lived for milliseconds the rate is in millions
-_RATE = """CASE
-    WHEN abs(rate) < 100 THEN format('{:+.1f}/s', rate)
-    ELSE format('{}{:,}/s', if(rate > 0, '+', ''), round(rate, 2 - floor(log10(abs(rate)))::INTEGER)::BIGINT)
-END"""
+
+
+def per_second(rate: str) -> str:
+    """SQL for a rate as text: three figures, for of a process that lived for milliseconds it is in millions."""
+    return (
+        f"CASE WHEN abs({rate}) < 100 THEN format('{{:+.1f}}/s', {rate}) ELSE format('{{}}{{:,}}/s', "
+        f"if({rate} > 0, '+', ''), round({rate}, 2 - floor(log10(abs({rate})))::INTEGER)::BIGINT) END"
+    )
 
 
 def step_ns(text: str) -> int:
@@ -63,14 +66,16 @@ def forecasts(engine: Engine, compact: bool) -> str:
     run(engine, "makers", "asking who made them")
     columns = (
         "capture, host, pid, space, comm, peak, peak_at_most, peak_ns, vmas, vmas_at_most, possible, limit_vmas, "
-        "share, rate, outlook, forecast_ns, certainty, reason, makers"
+        "share, rate, rate_at_most, outlook, forecast_ns, certainty, reason, makers"
     )
     if compact:
         columns = "capture, " if len(engine.captures) > 1 else ""
         columns += (
             "pid, comm, peak, peak_ns, vmas, vmas_at_most, limit_vmas, format('{:.1f} %', share * 100) AS share, "
-            f"{_RATE} AS rate, outlook, forecast_ns, "
-            "certainty || coalesce(format(': {} of them, ', possible) || reason, '') AS certainty, makers"
+            f"{per_second('rate')} || "
+            f"if(starts_with(outlook, 'not known'), ' to ' || {per_second('rate_at_most')}, '') AS rate, "
+            "outlook, forecast_ns, certainty "
+            "|| coalesce(if(possible > 0, format(': {} of them, ', possible), ': ') || reason, '') AS certainty, makers"
         )
     return f"""
         WITH named AS (
@@ -88,7 +93,7 @@ def forecasts(engine: Engine, compact: bool) -> str:
             SELECT capture, space, string_agg(maker || ': ' || made, ', ' ORDER BY made DESC, maker) AS makers
             FROM most GROUP BY capture, space
         ) USING (capture, space)
-        ORDER BY peak DESC, capture, space
+        ORDER BY peak_at_most DESC, peak DESC, capture, space
     """
 
 
@@ -101,7 +106,7 @@ def makers(engine: Engine, by: By, compact: bool) -> str:
         "sum(change)::BIGINT AS vmas, sum(change_at_most)::BIGINT AS vmas_at_most, "
         f"sum(possible)::BIGINT AS possible, {KEYS[by]} FROM {with_names(engine, 'made', by)} "
         "GROUP BY ALL HAVING at_peak <> 0 OR vmas <> 0 OR vmas_at_most <> 0 "
-        "ORDER BY at_peak DESC, vmas DESC"
+        "ORDER BY greatest(at_peak, vmas_at_most) DESC, vmas DESC"
     )
 
 

@@ -38,12 +38,13 @@ def counts(
 
     A VMA can be made of several mappings that the kernel merged. Its records of mappings tell the whole VMA, so it is
     known where it did. Where no record tells (after mremap, and in the child of a child) neighbours of the same kind
-    are counted as one, and vmas_at_most counts them as two. VMAs that madvise, mlock, mbind or prctl split are not
-    seen. What maps calls vsyscall is no VMA.
+    are counted as one, and vmas_at_most counts them as two: where the two differ, the count is possible. VMAs that
+    madvise, mlock, mbind or prctl split are not seen. What maps calls vsyscall is no VMA.
 
     The rate is the slope of the straight line with the least squares through 65 evenly spaced instants of the last
     half of the time in which the address space is known. At that rate, going on from the count at the end, the limit
-    is reached at the time shown. A line that gains less than one VMA in that half is flat.
+    is reached at the time shown. A line that gains less than one VMA in that half is flat. Where neighbours counted as
+    two would make it grow faster by a tenth and more, both rates are shown, and no time.
 
     A table shows the address spaces with the most VMAs. "makers" is what made most of those there at the peak. A
     mapping that the kernel merged into a VMA that was there made none, so calls can be more than the VMAs they made.

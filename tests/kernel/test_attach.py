@@ -95,6 +95,24 @@ def test_the_baseline_is_what_proc_says(tmp_path: Path) -> None:
     assert len({(row["reading"], row["ts_begin_ns"], row["ts_end_ns"], row["pid"]) for row in rows}) == 1
 
 
+def test_a_heap_that_begins_later_is_named(tmp_path: Path) -> None:
+    with running(build("lateheap")) as late:
+        assert late.stdin
+        assert late.stdout
+        while "read" not in Path(f"/proc/{late.pid}/wchan").read_text():
+            time.sleep(0.01)
+        assert "[heap]" not in Path(f"/proc/{late.pid}/maps").read_text()
+        with attached(tmp_path / "capture", late.pid):
+            late.stdin.write(b"x")
+            late.stdin.flush()
+            assert late.stdout.read(1) == b"x"
+            said = Path(f"/proc/{late.pid}/maps").read_text()
+            now_ns = time.monotonic_ns()
+            late.stdin.close()
+    assert "[heap]" in said
+    assert analyze("maps", tmp_path / "capture", "--pid", late.pid, "--at", f"{now_ns}ns").stdout == said
+
+
 def refused(*pids: str, status: int = 2, folder: Path) -> str:
     """The sentence that attaching to these is refused with."""
     command = [*RECORD, "attach", "-o", folder / "capture", "--", *pids]

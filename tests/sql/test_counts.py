@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from analysis.counts import _RATE
+from analysis.counts import per_second
 from tests.support.captures import SECOND, START_NS, build_capture
 from tests.support.commands import analyze, analyze_rows, analyze_table
 from tests.support.oracle import FIXED, MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, MAYMOVE, PAGE, Kernel, Page
@@ -122,6 +122,25 @@ def test_where_no_record_tells_the_count_is_a_range(tmp_path: Path) -> None:
     kernel.mremap(thread, 0x600, 2, 2, 0x502, MAYMOVE | FIXED)
     row = _forecast(_capture(tmp_path, kernel))
     assert (row["vmas"], row["vmas_at_most"], row["peak"], row["peak_at_most"]) == (2, 3, 3, 3)
+    assert (row["certainty"], row["reason"]) == ("possible", "neighbours of the same kind can be one VMA or two")
+
+
+def test_growth_that_only_neighbours_can_be_is_no_forecast(tmp_path: Path) -> None:
+    """A leak by mremap: the kernel keeps what moved apart from its like, or not, and no record tells."""
+    kernel = _growing(0)
+    [thread] = kernel.threads
+    for n in range(1, 16):
+        kernel.now_ns = START_NS + n * SECOND // 2 + 1000_000
+        kernel.mmap(thread, 0x900, 2, ANONYMOUS, MAP_PRIVATE | MAP_ANONYMOUS)
+        kernel.mremap(thread, 0x900, 2, 2, 0x400 + 2 * n, MAYMOVE | FIXED)
+    row = _forecast(capture := _capture(tmp_path, kernel, max_map_count=1000))
+    assert (row["vmas"], row["vmas_at_most"], row["certainty"]) == (3, 17, "possible")
+    assert (row["outlook"], row["forecast_ns"]) == (
+        "not known: neighbours of the same kind can be one VMA or two",
+        None,
+    )
+    assert row["rate"] == pytest.approx(0, abs=0.1) and row["rate_at_most"] == pytest.approx(2, rel=0.1)
+    assert "+0.0/s to +2.0/s" in analyze("counts", capture).stdout
 
 
 def test_a_refusal_at_the_limit_counts_the_same(tmp_path: Path) -> None:
@@ -260,7 +279,7 @@ def test_a_table_shows_the_largest_first_and_is_inert(tmp_path: Path) -> None:
     ],
 )
 def test_a_rate_has_no_more_figures_than_it_is_worth(rate: str, text: str) -> None:
-    assert duckdb.sql(f"SELECT {_RATE} FROM (SELECT {rate}::DOUBLE AS rate)").fetchall() == [(text,)]
+    assert duckdb.sql(f"SELECT {per_second('rate')} FROM (SELECT {rate}::DOUBLE AS rate)").fetchall() == [(text,)]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,10 @@ SELECT
     -- [VMAs a second], null for an address space that was there for an instant
     regr_slope(vmas, (at_ns - half_ns) / 1e9) AS rate,
     -- by this line, how many more in the half that was looked at [VMAs]
-    rate * any_value(end_ns - half_ns) / 1e9 AS gained
+    rate * any_value(end_ns - half_ns) / 1e9 AS gained,
+    -- the same where neighbours of the same kind are counted as two VMAs
+    regr_slope(vmas_at_most, (at_ns - half_ns) / 1e9) AS rate_at_most,
+    rate_at_most * any_value(end_ns - half_ns) / 1e9 AS gained_at_most
 FROM instants
 ASOF JOIN counted ON instants.capture = counted.capture AND instants.space = counted.space AND at_ns >= ts_ns
 GROUP BY instants.capture, instants.space;

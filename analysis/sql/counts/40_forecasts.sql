@@ -2,11 +2,14 @@
 CREATE TABLE forecasts AS
 SELECT
     chosen.capture, chosen.host, chosen.space, chosen.pid, comm, peak, peak_at_most, peak_ns,
-    vmas, vmas_at_most, possible, limit_vmas, vmas / limit_vmas AS share, rate, end_ns,
+    vmas, vmas_at_most, possible, limit_vmas, vmas / limit_vmas AS share, rate, rate_at_most, end_ns,
     CASE
         WHEN limit_vmas IS NULL THEN 'the limit was not recorded'
         WHEN peak >= limit_vmas THEN 'was reached'
+        WHEN peak_at_most >= limit_vmas THEN 'can have been reached'
         WHEN ended IS NOT NULL THEN 'not any more: it ended'
+        WHEN gained_at_most >= 1 AND gained_at_most - greatest(gained, 0) >= 1 + greatest(gained, 0) / 10
+            THEN 'not known: neighbours of the same kind can be one VMA or two'
         WHEN rate IS NULL OR abs(gained) < 1 THEN 'not at this rate: flat'
         WHEN rate < 0 THEN 'not at this rate: falling'
         ELSE 'at this rate'
@@ -16,7 +19,8 @@ SELECT
         WHEN outlook = 'was reached' THEN reached_ns
         WHEN outlook = 'at this rate' THEN try_cast(end_ns + ceil((limit_vmas - vmas) / rate * 1e9) AS UBIGINT)
     END AS forecast_ns,
-    if(reason IS NULL, 'certain', 'possible') AS certainty, reason
+    if(doubt IS NULL AND vmas_at_most = vmas, 'certain', 'possible') AS certainty,
+    coalesce(doubt, if(vmas_at_most > vmas, 'neighbours of the same kind can be one VMA or two', NULL)) AS reason
 FROM chosen
 JOIN peaks USING (capture, space)
 JOIN rates USING (capture, space)
@@ -27,7 +31,7 @@ LEFT JOIN (
     GROUP BY capture, space
 ) USING (capture, space)
 LEFT JOIN (
-    SELECT capture, space, any_value(reason) AS reason
+    SELECT capture, space, min(reason) AS doubt
     FROM timeline JOIN chosen USING (capture, space)
     WHERE timeline.from_ns <= chosen.end_ns AND (timeline.to_ns IS NULL OR timeline.to_ns > chosen.end_ns)
     GROUP BY capture, space

@@ -11,10 +11,13 @@ CREATE VIEW marks_found (
     address
 ) AS
 WITH
--- a C library asks where the break is before it moves it, and nothing has moved it since the exec
+-- a C library asks where the break is before it moves it, and nothing has moved it since the exec, nor before a reading
+-- without a heap
 asked AS (
     SELECT space, arg_min(if(page <> result, result, NULL), exit_ns) AS page
-    FROM calls SEMI JOIN (FROM lives WHERE began = 'exec') AS executed USING (space)
+    FROM calls SEMI JOIN (
+        FROM lives WHERE began = 'exec' OR (began = 'alive' AND space NOT IN (SELECT space FROM lines WHERE heap))
+    ) AS heapless USING (space)
     WHERE call = 'brk' AND result > 0
     GROUP BY space
     HAVING arg_min(page <> result, exit_ns)
