@@ -124,15 +124,18 @@ def _status() -> int:
     except SystemExit as ended:
         if ended_by:  # during a statement DuckDB makes an interrupt of it
             return 128 + ended_by[0]
+        if isinstance(ended.__context__, BrokenPipeError):  # of standard error; typer makes a 1 of it
+            return ExitCode.BROKEN_PIPE
         return ended.code if isinstance(ended.code, int) else ExitCode.YES
     except ReaderGone as error:
         # what is still buffered must not fail again when it is flushed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return error.code
     except AnalysisError as error:
-        print(f"error: {_lines(str(error))}", file=sys.stderr)
-        if error.hint:
-            print(f"\nhint: {inert(error.hint)}", file=sys.stderr)
+        with suppress(BrokenPipeError):
+            print(f"error: {_lines(str(error))}", file=sys.stderr)
+            if error.hint:
+                print(f"\nhint: {inert(error.hint)}", file=sys.stderr)
         return error.code
     return ExitCode.YES
 

@@ -299,6 +299,19 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path, capture: Path, format:
     assert errors == b""
 
 
+@pytest.mark.parametrize(("name", "status"), [("capture", 141), ("missing", 3)])
+def test_a_reader_of_messages_that_leaves_changes_no_answer(
+    tmp_path: Path, capture: Path, name: str, status: int
+) -> None:
+    """1 would be an answer. What cannot be told for want of a reader is 141, an error stays what it is."""
+    gone, pipe = os.pipe()
+    os.close(gone)
+    command = [*_ANALYZE, "edges", str(capture.with_name(name) if name == "missing" else capture)]
+    done = subprocess.run(command, env=_environment(tmp_path), stdout=subprocess.DEVNULL, stderr=pipe, check=False)
+    os.close(pipe)
+    assert done.returncode == status
+
+
 def test_help_answers_quickly_and_names_every_command(tmp_path: Path) -> None:
     times = []
     for _ in range(3):  # the machine may be busy: the best of three
