@@ -134,7 +134,7 @@ class Probes:
     targets_only: bool = False
     stacks: bool = False
     wake: bool = False
-    stack_entries: int = 1 << 16  # 72 MB of the kernel's; of 1,000 short processes 2^14 lost 30 % of the stacks
+    stack_entries: int = 1 << 16  # 82 MB of the kernel's; of 1,000 short processes 2^14 lost 30 % of the stacks
     threads: int = 1 << 16
     hooks: Sequence[Chosen] = ()
     rings: dict[str, BpfRing] = field(default_factory=dict, init=False)
