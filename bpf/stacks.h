@@ -8,13 +8,13 @@
  * function that word is in, and so on. A stack with such callers has a number of its own. */
 
 #ifdef WITH_STACKS
-#define MOST_CALLERS 14 /* malloc of glibc and three functions more are between its caller and mmap */
 #define BLOCK_WORDS 16
-#define BLOCKS 6 /* of the stack that is looked at; malloc takes 37 words */
+#define BLOCKS 6 /* of the stack that is looked at; malloc of glibc takes 37 words from its caller to mmap */
 #define LONG_FUNCTION 4096 /* from the entry of a function to where it has come to, at the most */
 #define WRAPPER 512 /* the same for a word that is not the first, while none is found yet: it can be an old one */
 #define SLOTS 4 /* numbers tried */
 #define USER_END (1ULL << 47)
+#define NEAR (1 << 20) /* addresses so far from the top of the stack are its own, not code */
 #define USER_CS 0x33
 
 /* BPF_STACK_TRACE without its rounding, which takes a kernel header */
@@ -23,13 +23,16 @@ BPF_TABLE("stacktrace", int, struct bpf_stacktrace, stacks, STACK_ENTRIES);
 struct extended {
 	u64 name; /* of all that follows */
 	u32 stack_id;
-	u32 count;
+	u16 count;
+	u16 joined_at; /* which word the kernel's walk goes on from; 0: it was not come to, so what is between is not known */
 	u64 callers[MOST_CALLERS]; /* innermost first, then zeros */
+	u8 at[16]; /* which words they are */
 };
 /* key: the number of the extended stack, less STACK_ENTRIES */
 BPF_HASH(extended, u32, struct extended, STACK_ENTRIES);
-/* stacks without anything to add, by number and the word at the top */
-BPF_TABLE("lru_hash", u64, u8, whole, 4096);
+/* The number that a stack with such a word at the top had last; its own where there was nothing to add. To look whether
+ * its callers still are where they were is a tenth of the work of looking for them. */
+BPF_TABLE("lru_hash", u64, s32, recent, 16384);
 
 /* Room to work in. The verifier does not follow what is in it, which keeps the programs small to it. */
 struct desk {
@@ -93,7 +96,7 @@ static __always_inline bool called_from(u64 ret, u64 ip, u32 reach, bool top)
 	return ip - function < reach;
 }
 
-/* Fill in the callers; true: all of the stack up to the frame pointer was seen. */
+/* Fill in the callers; false: the stack could not be read. */
 static __always_inline bool find_callers(struct desk *d, struct user_place *user, u64 bp)
 {
 	u64 ip = user->ip;
@@ -105,46 +108,62 @@ static __always_inline bool find_callers(struct desk *d, struct user_place *user
 
 		if (at % BLOCK_WORDS == 0 && bpf_probe_read_user(d->words, sizeof(d->words), (void *)place))
 			return false;
-		if (place == bp + 8) /* the kernel's walk goes on from here */
+		if (place == bp + 8) {
+			d->e.joined_at = at;
 			return true;
+		}
 		word = d->words[at % BLOCK_WORDS];
+		if (word - user->sp + NEAR < 2 * NEAR)
+			continue;
 		if (!called_from(word, ip, at && !count ? WRAPPER : LONG_FUNCTION, !at))
 			continue;
 		if (count >= MOST_CALLERS)
-			return false;
+			return true;
 		d->e.callers[count] = ip = word;
+		d->e.at[count] = at;
 		d->e.count = count + 1;
 	}
-	return false;
+	return true;
 }
 
-static __always_inline u64 name_of(struct extended *e, bool certain)
+static __always_inline bool still_there(struct extended *e, struct user_place *user, u64 bp)
 {
-	u64 name = (u64)e->stack_id << 1 | certain;
-
+	if (e->joined_at && user->sp + 8 * e->joined_at != bp + 8)
+		return false;
 #pragma unroll
-	for (int i = 0; i < MOST_CALLERS; i++)
-		name = (name ^ e->callers[i]) * 0x9e3779b97f4a7c15ULL;
-	return name;
+	for (int i = 0; i < MOST_CALLERS; i++) {
+		if (i >= e->count)
+			return true;
+		if (read_user_word(user->sp + 8 * e->at[i]) != e->callers[i])
+			return false;
+	}
+	return true;
 }
 
-/* The number of an extended stack; -1: it has none, or where it is to be `made`, the slots are taken. */
-static __always_inline s32 number_of(struct extended *e, bool made)
+static __always_inline u64 mixed(u64 name, u64 more)
+{
+	return (name ^ more) * 0x9e3779b97f4a7c15ULL;
+}
+
+/* The number of an extended stack, made if it has none; -1: the slots are taken. */
+static __always_inline s32 number_of(struct extended *e)
 {
 	struct extended *found;
 
+	e->name = mixed(e->stack_id, e->joined_at != 0);
+#pragma unroll
+	for (int i = 0; i < MOST_CALLERS; i++)
+		e->name = mixed(e->name, e->callers[i]);
 #pragma unroll
 	for (int i = 0; i < SLOTS; i++) {
 		u32 key = ((e->name >> 32) + i) % STACK_ENTRIES;
 
 		found = extended.lookup(&key);
-		if (!found && made) {
+		if (!found) {
 			extended.insert(&key, e); /* another CPU may be first: what is there counts */
 			found = extended.lookup(&key);
 		}
-		if (!found)
-			return -1;
-		if (found->name == e->name)
+		if (found && found->name == e->name)
 			return STACK_ENTRIES + key;
 	}
 	return -1;
@@ -152,40 +171,42 @@ static __always_inline s32 number_of(struct extended *e, bool made)
 
 static __always_inline s32 with_callers(s32 stack_id)
 {
-	u64 first, known, me = bpf_get_current_pid_tgid();
-	struct user_place user;
+	u64 bp, top, me = bpf_get_current_pid_tgid();
 	void *regs = USER_REGS();
-	u32 zero = 0;
-	struct desk *d = desks.lookup(&zero);
-	s32 number;
-	u8 yes = 1;
-	bool all;
+	struct user_place user;
+	struct extended *e;
+	struct desk *d;
+	u32 key = 0;
+	s32 *last, number;
 
-	if (!d || bpf_probe_read_kernel(&user, sizeof(user), regs + PT_REGS_IP) || user.cs != USER_CS)
+	if (bpf_probe_read_kernel(&user, sizeof(user), regs + PT_REGS_IP) || user.cs != USER_CS)
 		return stack_id;
-	/* Where the function that made the innermost call keeps a frame pointer, it alone was left out,
-	 * always: then the word at the top tells all. */
+	bp = read_u64(regs, PT_REGS_BP);
+	top = mixed(mixed(stack_id, read_user_word(user.sp)), 0);
+	last = recent.lookup(&top);
+	if (last) {
+		number = *last;
+		if (number < STACK_ENTRIES)
+			return stack_id;
+		key = number - STACK_ENTRIES;
+		e = extended.lookup(&key);
+		if (e && e->stack_id == stack_id && still_there(e, &user, bp))
+			return number;
+		key = 0;
+	}
+	d = desks.lookup(&key);
+	if (!d)
+		return stack_id;
 	d->owner = me;
 	bpf_probe_read_kernel(&d->e, sizeof(d->e), NULL); /* zeros */
 	d->e.stack_id = stack_id;
-	first = d->e.callers[0] = read_user_word(user.sp);
-	known = d->e.name = name_of(&d->e, true);
-	number = number_of(&d->e, false);
-	if (number < 0) {
-		if (whole.lookup(&known))
-			return stack_id;
-		d->e.callers[0] = 0;
-		all = find_callers(d, &user, read_u64(regs, PT_REGS_BP));
-		d->e.name = name_of(&d->e, all && d->e.count == 1 && d->e.callers[0] == first);
-		if (d->owner != me)
-			return stack_id;
-		if (!d->e.count) {
-			whole.update(&known, &yes);
-			return stack_id;
-		}
-		number = number_of(&d->e, true);
-	}
-	return number < 0 || d->owner != me ? stack_id : number;
+	number = find_callers(d, &user, bp) ? stack_id : -1;
+	if (d->owner == me && d->e.count)
+		number = number_of(&d->e);
+	if (number < 0 || d->owner != me)
+		return stack_id;
+	recent.update(&top, &number);
+	return number;
 }
 
 static __always_inline s32 user_stack(void *ctx)

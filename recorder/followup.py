@@ -139,5 +139,7 @@ def fresh_stacks(found: list[UserStack]) -> pa.Table:
         "stack_id": [stack.stack_id for stack in found],
         "frames": [stack.frames for stack in found],
         "recovered": [stack.recovered for stack in found],
+        "on_top": [int(stack.on_top) for stack in found],
+        "joined": [int(stack.joined) for stack in found],
     }
     return pa.Table.from_pydict(columns, schema=arrow_schema(TABLES["stacks"]))

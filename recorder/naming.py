@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 
 from recorder.elf import FileMapping, Segment, open_mapped, open_regular, read_image
 from recorder.schema import TABLES, arrow_schema
-from recorder.symbols import U64s, find, read_build_id, read_functions
+from recorder.symbols import Function, U64s, find, read_build_id, read_functions
 
 __all__ = ["LIMIT_S", "Naming", "read_perf_map"]
 
@@ -41,12 +41,16 @@ _AT_ONCE = 4096  # mappings that are Python objects: of many short processes the
 _ALIVE = 16  # processes through which a file is looked for
 _PERF_MAP_BYTES = 64 << 20
 _PERF_MAP_LINE = re.compile(rb"^(?:0x)?([0-9a-fA-F]{1,16}) (?:0x)?([0-9a-fA-F]{1,16}) ([^\n]{1,4096})$", re.MULTILINE)
-_PROLOGUE_BYTES = 64
-# maybe endbr64 or endbr32, push %rbp, then mov %rsp,%rbp. Compilers put others between, but none that moves the top of
-# the stack: no byte that can be a push, no sub from %rsp
+_CODE_BYTES = 256  # of a function that are looked at
+# code that does not move the top of the stack: no byte that can be a push, no sub, add, and or lea to %rsp
+_MOVES = rb"[\x81\x83][\xc4\xe4\xec]|\x8d[\x64\xa4]\x24|[\x29\x2b][\xc4\xcc\xd4\xdc\xe4\xec\xf4\xfc\xe0-\xe7]"
+_LEVEL = rb"(?:(?!" + _MOVES + rb")[^\x50-\x57])"
+# maybe endbr64 or endbr32, push %rbp, then mov %rsp,%rbp; compilers put others between
 _PROLOGUE = re.compile(
-    rb"(?:\xf3\x0f\x1e[\xfa\xfb])?\x55(?:(?![\x81\x83]\xec)[^\x50-\x57])*?(?:\x48?\x89\xe5|\x48?\x8b\xec)", re.DOTALL
+    rb"(?:\xf3\x0f\x1e[\xfa\xfb])?\x55" + _LEVEL + rb"*?(?<![\x40-\x47\x49-\x4f])(?:\x48?\x89\xe5|\x48?\x8b\xec)",
+    re.DOTALL,
 )
+_LEVEL_CODE = re.compile(_LEVEL + rb"*", re.DOTALL)
 _KEYS = ("dev", "inode", "generation", "start", "end", "offset_bytes", "pid", "path")
 
 
@@ -222,21 +226,23 @@ def _of_file(module: Module) -> Iterator[dict[str, Any]]:
                     yield {
                         "ts_ns": ts_ns, "dev": image.dev, "inode": image.inode, "generation": image.generation,
                         "build_id": image.build_id, **function._asdict(), "source": source,
-                        "framed": None if file is None else _framed(file, image.segments, function.address),
+                        **({} if file is None else _beginning(file, image.segments, function)),
                     }  # fmt: skip
             addresses = addresses[[function is None for function in found]]
 
 
-def _framed(fd: int, segments: Iterable[Segment], address: int) -> int | None:
-    """Whether a function begins by keeping a frame pointer, 1 or 0; None: its code cannot be read."""
+def _beginning(fd: int, segments: Iterable[Segment], function: Function) -> dict[str, int]:
+    """What the code of a function tells of its stack frame; nothing where it cannot be read."""
     for segment in segments:
-        if segment.type == _PT_LOAD and segment.flags & _PF_X and 0 <= address - segment.vaddr < segment.filesz:
+        inside = function.address - segment.vaddr
+        if segment.type == _PT_LOAD and segment.flags & _PF_X and 0 <= inside < segment.filesz:
             try:
-                code = os.pread(fd, _PROLOGUE_BYTES, address - segment.vaddr + segment.offset)
+                code = os.pread(fd, min(function.size_bytes, _CODE_BYTES), inside + segment.offset)
             except (OSError, OverflowError):
-                return None
-            return int(_PROLOGUE.match(code) is not None)
-    return None
+                return {}
+            level = _LEVEL_CODE.match(code)
+            return {"framed": int(_PROLOGUE.match(code) is not None), "level_bytes": level.end() if level else 0}
+    return {}
 
 
 @contextmanager

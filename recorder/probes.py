@@ -59,6 +59,7 @@ _SPECIAL_ENTRY = {
 }
 _PAGE = os.sysconf("SC_PAGESIZE")
 _PERF_EVENT_IOC_DISABLE = 0x2401
+_MOST_CALLERS = 14  # that are added to a stack: malloc of glibc has five
 _USER_END = 1 << 56  # with five levels of page tables, x86_64
 MAX_FRAMES = 127  # PERF_MAX_STACK_DEPTH, the default of kernel.perf_event_max_stack
 
@@ -101,8 +102,10 @@ class _Extended(ctypes.Structure):
     _fields_ = (
         ("name", ctypes.c_uint64),
         ("stack_id", ctypes.c_uint32),
-        ("count", ctypes.c_uint32),
-        ("callers", ctypes.c_uint64 * 14),
+        ("count", ctypes.c_uint16),
+        ("joined_at", ctypes.c_uint16),
+        ("callers", ctypes.c_uint64 * _MOST_CALLERS),
+        ("at", ctypes.c_uint8 * 16),
     )
 
 
@@ -110,13 +113,16 @@ class UserStack(NamedTuple):
     """A user stack: its return addresses, innermost first.
 
     `walked_id` is the number of the stack as the kernel walked it, of which this may be one with callers added;
-    `recovered` counts those, from the second frame on (see bpf/stacks.h).
+    `recovered` counts those, from the second frame on; `on_top`: the first of them was the word at the top of the
+    stack; `joined`: all of the stack up to the next frame was looked through (see bpf/stacks.h).
     """
 
     stack_id: int
     walked_id: int
     frames: list[int]
     recovered: int
+    on_top: bool
+    joined: bool
 
 
 @dataclass
@@ -134,7 +140,7 @@ class Probes:
     targets_only: bool = False
     stacks: bool = False
     wake: bool = False
-    stack_entries: int = 1 << 16  # 82 MB of the kernel's; of 1,000 short processes 2^14 lost 30 % of the stacks
+    stack_entries: int = 1 << 16  # 84 MB of the kernel's; of 1,000 short processes 2^14 lost 30 % of the stacks
     threads: int = 1 << 16
     hooks: Sequence[Chosen] = ()
     rings: dict[str, BpfRing] = field(default_factory=dict, init=False)
@@ -162,6 +168,7 @@ class Probes:
             "PAGE_BYTES": _PAGE,
             "MAX_THREADS": self.threads,
             "STACK_ENTRIES": self.stack_entries,
+            "MOST_CALLERS": _MOST_CALLERS,
             **{f"RING_{ring.upper()}_PAGES": self.sizes.pages(ring) for ring in RECORDS},
         }
         macros |= {f"HOOK_{name}": FUNCTIONS.index(function.name) for name, function in self._hooked()}
@@ -312,19 +319,21 @@ class Probes:
             if not self._look_up("stacks", extended.stack_id, addresses):
                 continue
             walked = list(itertools.takewhile(_is_code, addresses))
-            callers = extended.callers[: extended.count]
-            if walked[1:2] and walked[1] in callers:
-                callers = callers[: callers.index(walked[1])]
-            frames = [*walked[:1], *callers, *walked[1:]]
-            found.append(UserStack(stack_id, extended.stack_id, frames, len(callers)))
+            count = extended.count
+            frames = [*walked[:1], *extended.callers[:count], *walked[1:]]
+            on_top, joined = count > 0 and extended.at[0] == 0, extended.joined_at > 0
+            found.append(UserStack(stack_id, extended.stack_id, frames, count, on_top, joined))
         return found
 
-    def free_stacks(self, stack_ids: Iterable[int]) -> None:
+    def free_stacks(self, stack_ids: Sequence[int]) -> None:
         """Forget these stacks, so that others get their numbers."""
         for stack_id in stack_ids:
             table = "extended" if stack_id >= self.stack_entries else "stacks"
             key = ctypes.byref(ctypes.c_uint32(stack_id % self.stack_entries))
             self._bcc.lib.bpf_delete_elem(self._bpf[table].map_fd, key)
+        recent = self._bpf["recent"]
+        for top in list(recent.keys()) if stack_ids else ():
+            self._bcc.lib.bpf_delete_elem(recent.map_fd, ctypes.byref(top))
 
     def _look_up(self, table: str, key: int, value: Any) -> bool:
         """Fill `value`, a ctypes object; False: there is no such key."""

@@ -296,6 +296,8 @@ TABLES: dict[str, Table] = {
                 Column("stack_id", I32, "", "key used by syscalls, files, faults and hooks"),
                 Column("frames", pa.list_(U64), "address", "return addresses, innermost first, in the caller's address space", encoding="plain"),
                 Column("recovered", U8, "", "how many of them, from the second on, frame pointers do not lead to: each was found on the stack, after a call of the function that the one before it is in; null in captures of older recorders", "U", optional=True),
+                Column("on_top", U8, "", "1: the first of those was at the top of the stack", "U", optional=True),
+                Column("joined", U8, "", "1: all of the stack from the top to where the frames after those begin was looked through; 0: it was not, so whether they lead there is not known", "U", optional=True),
             ),
         ),
         Table(
@@ -312,6 +314,7 @@ TABLES: dict[str, Table] = {
                 Column("name", BYTES, "bytes", "name as the compiler wrote it, of C++ and Rust not demangled", "U"),
                 Column("source", TEXT, "", "where it was read: file, debug file (of /usr/lib/debug), or perf map (/tmp/perf-PID.map, as it was at the end)"),
                 Column("framed", U8, "", "1: it begins by pushing the frame pointer and setting it to the top of the stack, so that from it the walk went on to its caller; 0: it does not; null: its code was not read", "U", optional=True),
+                Column("level_bytes", U32, "bytes", "length of its beginning in which nothing moves the top of the stack, 256 at most: there its return address is at the top", "U", optional=True),
             ),
         ),
         Table(

@@ -43,8 +43,9 @@ def counts(
 
     The rate is the slope of the straight line with the least squares through 65 evenly spaced instants of the last
     half of the time in which the address space is known. At that rate, going on from the count at the end, the limit
-    is reached at the time shown. A line that gains less than one VMA in that half is flat. Where neighbours counted as
-    two would make it grow faster by a tenth and more, both rates are shown, and no time.
+    is reached at the time shown. A line that gains less than one VMA in that half is flat. Where it would be a tenth
+    earlier with neighbours counted as two, both rates are shown, and no time; the limit "can have been reached" where
+    only that count did.
 
     A table shows the address spaces with the most VMAs. "makers" is what made most of those there at the peak. A
     mapping that the kernel merged into a VMA that was there made none, so calls can be more than the VMAs they made.

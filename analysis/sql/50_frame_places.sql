@@ -41,6 +41,10 @@ CREATE VIEW frame_places (
     image_generation,
     -- whether it is a caller that frame pointers do not lead to, found on the stack
     recovered,
+    -- whether it is one that was found at the top of the stack
+    on_top,
+    -- whether it is the last of those, and the stack between it and the next frame was looked through
+    joined,
     -- of the place: certain, or possible
     certainty,
     -- why it is only possible
@@ -48,15 +52,18 @@ CREATE VIEW frame_places (
 ) AS
 WITH
 wanted AS (
-    SELECT *, address - (depth > 1)::UBIGINT AS inside, depth BETWEEN 2 AND 1 + coalesce(recovered_frames, 0) AS recovered
+    SELECT * EXCLUDE (on_top, joined), address - (depth > 1)::UBIGINT AS inside, depth BETWEEN 2 AND 1 + coalesce(recovered_frames, 0) AS recovered,
+        coalesce(on_top = 1, false) AND depth = 2 AS on_top,
+        coalesce(joined = 1, false) AND depth = 1 + recovered_frames AS joined
     FROM (
         SELECT
-            capture, space, stack_id, first_ns, last_ns, recovered_frames, unnest(frames) AS address,
+            capture, space, stack_id, first_ns, last_ns, recovered_frames, on_top, joined, unnest(frames) AS address,
             unnest(range(1, len(frames) + 1)) AS depth
         -- a flight recorder stores a stack again in each of its segments
         FROM stack_uses
         JOIN (
-            SELECT capture, stack_id, any_value(frames) AS frames, any_value(recovered) AS recovered_frames
+            SELECT capture, stack_id, any_value(frames) AS frames, any_value(recovered) AS recovered_frames,
+                any_value(on_top) AS on_top, any_value(joined) AS joined
             FROM stacks
             GROUP BY capture, stack_id
         ) USING (capture, stack_id)
@@ -139,7 +146,7 @@ SELECT
     text_of(what.path_bytes) AS path, what.path_bytes, what.dev, what.inode, what.generation,
     if(what.inode > 0, what.at + (wanted.address - wanted.inside), NULL),
     inside_file + (wanted.address - wanted.inside), build_id, if(what.inode = 0, 0, image_generation),
-    recovered, if(path IS NULL OR what.reason IS NOT NULL, 'possible', 'certain'),
+    recovered, wanted.on_top, joined, if(path IS NULL OR what.reason IS NOT NULL, 'possible', 'certain'),
     if(path IS NULL, 'no code is known there', what.reason)
 FROM wanted
 JOIN spaces ON wanted.capture = spaces.capture AND wanted.space = spaces.space

@@ -51,7 +51,7 @@ sought AS (
 ),
 -- sums of what a file claims can be past 64 bits
 hits AS (
-    SELECT capture, dev, inode, image_generation, maker, inside, name, name_bytes, inside - address AS distance, source, framed
+    SELECT capture, dev, inode, image_generation, maker, inside, name, name_bytes, inside - address AS distance, source, framed, level_bytes
     FROM (SELECT DISTINCT capture, dev, inode, image_generation, maker, inside FROM sought) AS places
     JOIN (SELECT *, coalesce(pid, 0) AS maker, generation AS image_generation FROM symbols) AS named
         USING (capture, dev, inode, image_generation, maker)
@@ -64,7 +64,12 @@ hits AS (
 met AS (
     SELECT
         *, distance + (depth > 1)::UBIGINT AS function_offset,
-        coalesce(framed = 1, false) OR coalesce(lead(recovered) OVER stack, false) AS leads_on
+        CASE
+            -- the return address of code that has not moved the top of the stack is there
+            WHEN lead(recovered) OVER stack THEN depth = 1 AND coalesce(distance <= level_bytes, false) AND lead(on_top) OVER stack
+            WHEN recovered THEN coalesce(framed = 1, false) AND joined
+            ELSE coalesce(framed = 1, false)
+        END AS leads_on
     FROM sought LEFT JOIN hits USING (capture, dev, inode, image_generation, maker, inside)
     WINDOW stack AS (PARTITION BY capture, space, stack_id, from_ns ORDER BY depth)
 ),
@@ -72,9 +77,9 @@ walked AS (
     SELECT
         *, CASE
             WHEN reason IS NOT NULL THEN reason
+            WHEN coalesce(bool_and(leads_on) OVER before, true) THEN if(source = 'perf map', 'the function is the one that was there at the end', NULL)
             WHEN recovered THEN 'found on the stack, since frame pointers do not lead to it'
-            WHEN NOT coalesce(bool_and(leads_on) OVER before, true) THEN 'frame pointers lead to it, and a function before it may keep none'
-            WHEN source = 'perf map' THEN 'the function is the one that was there at the end'
+            ELSE 'frame pointers lead to it, and a function before it may keep none'
         END AS doubt
     FROM met
     WINDOW before AS (

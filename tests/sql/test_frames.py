@@ -30,7 +30,16 @@ def image(inode: int, *segments: dict[str, int], **more: Any) -> dict[str, Any]:
 
 
 def symbol(address: int, size: int, name: bytes, **more: Any) -> dict[str, Any]:
-    place = {"dev": 8, "inode": 91, "address": address, "size_bytes": size, "name": name, "source": "file", "framed": 1}
+    place = {
+        "dev": 8,
+        "inode": 91,
+        "address": address,
+        "size_bytes": size,
+        "name": name,
+        "source": "file",
+        "framed": 1,
+        "level_bytes": 0,
+    }
     return {**place, **more}
 
 
@@ -58,8 +67,9 @@ STACKS = {
     5: [0x600 * PAGE + 0x10],
     6: [AT * PAGE + 0x1010, AT * PAGE + 0x1020, 0x9990, AT * PAGE + 0x2000],
     7: [AT * PAGE + 0x1010, 0x9990, AT * PAGE + 0x1020, AT * PAGE + 0x1020],
+    **{key: [AT * PAGE + 0x1000, AT * PAGE + 0x1020, AT * PAGE + 0x1020] for key in (8, 9, 10)},
 }
-RECOVERED = {6: 1, 7: 2}
+RECOVERED = {6: 1, 7: 2, 8: 1, 9: 1, 10: 1}
 WALKED = "frame pointers lead to it, and a function before it may keep none"
 
 
@@ -81,6 +91,9 @@ class Scene:
         self.call(parent, "two builds", 5)
         self.call(parent, "recovered", 6)
         self.call(parent, "recovered where no code is", 7)
+        self.call(parent, "on top", 8)
+        self.call(parent, "not joined", 9)
+        self.call(parent, "not on top", 10)
         child = kernel.fork(parent)
         kernel.execute(child)
         self.map(child, AT, 4, OTHER)
@@ -118,7 +131,14 @@ def scene() -> Scene:
 def engine(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     # a flight recorder stores stacks and images again in each segment
     stacks = [
-        {"stack_id": key, "frames": frames, "recovered": RECOVERED.get(key)} for key, frames in STACKS.items()
+        {
+            "stack_id": key,
+            "frames": frames,
+            "recovered": RECOVERED.get(key),
+            "on_top": int(key != 10),
+            "joined": int(key != 9),
+        }
+        for key, frames in STACKS.items()
     ] * 2
     tables = {**scene.kernel.rows, "symbols": SYMBOLS, "stacks": stacks}
     path = build_capture(tmp_path_factory.mktemp("here") / "capture", tables)
@@ -190,7 +210,12 @@ def test_a_caller_that_frame_pointers_do_not_lead_to_is_possible(texts: Texts) -
     within, leak, endless = "within\\x1b[2J+0x8 (lib.so)", "leak+0x20 (lib.so)", "endless+0x100 (lib.so)"
     reason = "found on the stack, since frame pointers do not lead to it"
     assert texts["recovered"] == ([within, f"{leak} (possible)", "0x9990", f"{endless} (possible)"], reason)
-    assert texts["recovered where no code is"] == ([within, "0x9990", f"{leak} (possible)", leak], reason)
+    # the beginning of a function has not moved the top of the stack, so its return address is there
+    assert texts["on top"] == (["leak+0x0 (lib.so)", leak, leak], None)
+    # what lies between the caller and the frame that the register led to was not looked through
+    assert texts["not joined"] == (["leak+0x0 (lib.so)", leak, f"{leak} (possible)"], WALKED)
+    assert texts["not on top"] == (["leak+0x0 (lib.so)", *[f"{leak} (possible)"] * 2], reason)
+    assert texts["recovered where no code is"] == ([within, "0x9990", *[f"{leak} (possible)"] * 2], reason)
 
 
 def test_of_two_builds_under_one_number_none_is_believed(texts: Texts) -> None:

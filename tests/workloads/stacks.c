@@ -9,8 +9,9 @@
  * no frame pointers, from main > around > wrapper: mmap, mprotect, munmap of page 24, of page 25 (without a
  * procedure linkage table) and of page 26 (by a pointer), mremap, ftruncate, and open of a file that is made in
  * /tmp and removed. Then malloc of LARGE bytes from main > holder > bare, of which bare has no frame pointer
- * either; munmap of page 27 by astray, while the register points to what looks like a call from `other`; and last
- * a fault in libc's memset, called from main > around > filler.
+ * either; munmap of page 27 by astray, and of page 28 by way of libc from main > follower > strayed, while the
+ * register points to what looks like a call from `other`; and last a fault in libc's memset, called from
+ * main > around > filler.
  */
 #include "workload.h"
 #include <setjmp.h>
@@ -35,6 +36,8 @@ DECLARE(filler);
 DECLARE(bare);
 DECLARE(holder);
 DECLARE(astray);
+DECLARE(strayed);
+DECLARE(follower);
 extern int unmap_directly(void *, size_t) __asm__("munmap") __attribute__((noplt));
 static int (*volatile unmap_by_pointer)(void *, size_t) = munmap;
 
@@ -90,6 +93,20 @@ IN_SECTION(astray) __attribute__((optimize("omit-frame-pointer"))) static long a
 	return ret;
 }
 
+IN_SECTION(strayed) __attribute__((optimize("omit-frame-pointer"))) static long strayed(void)
+{
+	void *frame[2] = {NULL, __start_text_other + 4};
+	long ret = MARKS + 28 * PAGE, size = PAGE;
+	asm volatile("sub $128, %%rsp; push %%rbp; mov %[frame], %%rbp; mov %%rax, %%rdi; call munmap@PLT\n\t"
+		     "pop %%rbp; add $128, %%rsp"
+		     : "+a"(ret), "+S"(size)
+		     : [frame] "r"(frame)
+		     : "rcx", "rdx", "rdi", "r8", "r9", "r10", "r11", "memory");
+	return ret;
+}
+
+IN_SECTION(follower) static long follower(void) { return strayed() + 1; }
+
 IN_SECTION(holder) static int holder(void) { return bare() + 1; }
 
 IN_SECTION(filler) static int filler(void)
@@ -110,7 +127,7 @@ IN_SECTION(entry) int main(void)
 		CHECK(other(n) == 1);
 	while (++n <= 22);
 	CHECK(inner(n) == 0);
-	CHECK(around(wrapper) == 2 && holder() == 2 && astray() == 0);
+	CHECK(around(wrapper) == 2 && holder() == 2 && astray() == 0 && follower() == 1);
 	CHECK(signal(SIGSEGV, after_fault) != SIG_ERR);
 	if (sigsetjmp(back, 1) == 0)
 		around(filler);
@@ -125,6 +142,8 @@ IN_SECTION(entry) int main(void)
 	PRINT(bare);
 	PRINT(holder);
 	PRINT(astray);
+	PRINT(strayed);
+	PRINT(follower);
 	printf("page %lx %lx\n", (unsigned long)page, (unsigned long)page + PAGE);
 	return 0;
 }

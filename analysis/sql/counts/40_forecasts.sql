@@ -8,8 +8,11 @@ SELECT
         WHEN peak >= limit_vmas THEN 'was reached'
         WHEN peak_at_most >= limit_vmas THEN 'can have been reached'
         WHEN ended IS NOT NULL THEN 'not any more: it ended'
-        WHEN gained_at_most >= 1 AND gained_at_most - greatest(gained, 0) >= 1 + greatest(gained, 0) / 10
-            THEN 'not known: neighbours of the same kind can be one VMA or two'
+        -- at most so many VMAs, growing so fast, would be there a tenth of the time earlier
+        WHEN gained_at_most >= 1 AND CASE
+            WHEN gained < 1 THEN gained_at_most - greatest(gained, 0) >= 1
+            ELSE (limit_vmas - vmas_at_most) / rate_at_most < 0.9 * (limit_vmas - vmas) / rate
+        END THEN 'not known: neighbours of the same kind can be one VMA or two'
         WHEN rate IS NULL OR abs(gained) < 1 THEN 'not at this rate: flat'
         WHEN rate < 0 THEN 'not at this rate: falling'
         ELSE 'at this rate'
