@@ -14,7 +14,8 @@
 #define WRAPPER 512 /* the same for a word that is not the first, while none is found yet: it can be an old one */
 #define SLOTS 4 /* numbers tried */
 #define USER_END (1ULL << 47)
-#define NEAR (1 << 20) /* addresses so far from the top of the stack are its own, not code */
+#define OWN_BELOW 65536 /* addresses so far from the top of the stack are its own, not code */
+#define OWN_ABOVE 16384
 #define USER_CS 0x33
 
 /* BPF_STACK_TRACE without its rounding, which takes a kernel header */
@@ -26,7 +27,10 @@ struct extended {
 	u16 count;
 	u16 joined_at; /* which word the kernel's walk goes on from; 0: it was not come to, so what is between is not known */
 	u64 callers[MOST_CALLERS]; /* innermost first, then zeros */
-	u8 at[16]; /* which words they are */
+	union {
+		u8 at[16]; /* which words they are */
+		u64 places[2];
+	};
 };
 /* key: the number of the extended stack, less STACK_ENTRIES */
 BPF_HASH(extended, u32, struct extended, STACK_ENTRIES);
@@ -113,7 +117,7 @@ static __always_inline bool find_callers(struct desk *d, struct user_place *user
 			return true;
 		}
 		word = d->words[at % BLOCK_WORDS];
-		if (word - user->sp + NEAR < 2 * NEAR)
+		if (word - user->sp + OWN_BELOW < OWN_BELOW + OWN_ABOVE)
 			continue;
 		if (!called_from(word, ip, at && !count ? WRAPPER : LONG_FUNCTION, !at))
 			continue;
@@ -150,10 +154,11 @@ static __always_inline s32 number_of(struct extended *e)
 {
 	struct extended *found;
 
-	e->name = mixed(e->stack_id, e->joined_at != 0);
+	e->name = mixed(mixed(0, e->stack_id), e->joined_at);
 #pragma unroll
 	for (int i = 0; i < MOST_CALLERS; i++)
 		e->name = mixed(e->name, e->callers[i]);
+	e->name = mixed(mixed(e->name, e->places[0]), e->places[1]);
 #pragma unroll
 	for (int i = 0; i < SLOTS; i++) {
 		u32 key = ((e->name >> 32) + i) % STACK_ENTRIES;
@@ -182,7 +187,7 @@ static __always_inline s32 with_callers(s32 stack_id)
 	if (bpf_probe_read_kernel(&user, sizeof(user), regs + PT_REGS_IP) || user.cs != USER_CS)
 		return stack_id;
 	bp = read_u64(regs, PT_REGS_BP);
-	top = mixed(mixed(stack_id, read_user_word(user.sp)), 0);
+	top = mixed(mixed(0, stack_id), read_user_word(user.sp));
 	last = recent.lookup(&top);
 	if (last) {
 		number = *last;
