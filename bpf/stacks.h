@@ -181,7 +181,7 @@ static __always_inline s32 with_callers(s32 stack_id)
 	struct user_place user;
 	struct extended *e;
 	struct desk *d;
-	u32 key = 0;
+	u32 key, zero = 0;
 	s32 *last, number;
 
 	if (bpf_probe_read_kernel(&user, sizeof(user), regs + PT_REGS_IP) || user.cs != USER_CS)
@@ -197,9 +197,8 @@ static __always_inline s32 with_callers(s32 stack_id)
 		e = extended.lookup(&key);
 		if (e && e->stack_id == stack_id && still_there(e, &user, bp))
 			return number;
-		key = 0;
 	}
-	d = desks.lookup(&key);
+	d = desks.lookup(&zero);
 	if (!d)
 		return stack_id;
 	d->owner = me;

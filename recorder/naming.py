@@ -42,15 +42,18 @@ _ALIVE = 16  # processes through which a file is looked for
 _PERF_MAP_BYTES = 64 << 20
 _PERF_MAP_LINE = re.compile(rb"^(?:0x)?([0-9a-fA-F]{1,16}) (?:0x)?([0-9a-fA-F]{1,16}) ([^\n]{1,4096})$", re.MULTILINE)
 _CODE_BYTES = 256  # of a function that are looked at
-# code that does not move the top of the stack: no byte that can be a push, no sub, add, and or lea to %rsp
-_MOVES = rb"[\x81\x83][\xc4\xe4\xec]|\x8d[\x64\xa4]\x24|[\x29\x2b][\xc4\xcc\xd4\xdc\xe4\xec\xf4\xfc\xe0-\xe7]"
-_LEVEL = rb"(?:(?!" + _MOVES + rb")[^\x50-\x57])"
+# bytes that can move the top of the stack: a push or pop; sub, add, and, mov or lea to %rsp. Some are parts of other
+# instructions, which costs certainty only
+_MOVES = (
+    rb"[\x50-\x5f\x68\x6a\x9c]|\xff[\x30-\x37\x70-\x77\xb0-\xb7]|[\x81\x83][\xc4\xe4\xec]"
+    rb"|[\x29\x2b\x89][\xc4\xcc\xd4\xdc\xe4\xec\xf4\xfc]|[\x2b\x8b][\xe0-\xe7]|\x8d[\x20-\x27\x60-\x67\xa0-\xa7]"
+)
+_LEVEL = rb"(?:(?!" + _MOVES + rb")[\x00-\xff])"
 # maybe endbr64 or endbr32, push %rbp, then mov %rsp,%rbp; compilers put others between
 _PROLOGUE = re.compile(
-    rb"(?:\xf3\x0f\x1e[\xfa\xfb])?\x55" + _LEVEL + rb"*?(?<![\x40-\x47\x49-\x4f])(?:\x48?\x89\xe5|\x48?\x8b\xec)",
-    re.DOTALL,
+    rb"(?:\xf3\x0f\x1e[\xfa\xfb])?\x55" + _LEVEL + rb"*?(?<![\x40-\x47\x49-\x4f])(?:\x48?\x89\xe5|\x48?\x8b\xec)"
 )
-_LEVEL_CODE = re.compile(_LEVEL + rb"*", re.DOTALL)
+_LEVEL_CODE = re.compile(_LEVEL + rb"*")
 _KEYS = ("dev", "inode", "generation", "start", "end", "offset_bytes", "pid", "path")
 
 
@@ -240,8 +243,8 @@ def _beginning(fd: int, segments: Iterable[Segment], function: Function) -> dict
                 code = os.pread(fd, min(function.size_bytes, _CODE_BYTES), inside + segment.offset)
             except (OSError, OverflowError):
                 return {}
-            level = _LEVEL_CODE.match(code)
-            return {"framed": int(_PROLOGUE.match(code) is not None), "level_bytes": level.end() if level else 0}
+            moved = len(_LEVEL_CODE.sub(b"", code, count=1))
+            return {"framed": int(_PROLOGUE.match(code) is not None), "level_bytes": len(code) - moved}
     return {}
 
 

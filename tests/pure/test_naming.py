@@ -25,8 +25,12 @@ CODE = Segment(type=1, flags=5, offset=0x10, vaddr=0x1000, filesz=0x100, memsz=0
         ("55 4883c480 4889e5", 0, 0),  # add $-128,%rsp between
         ("55 488d6424e0 4889e5", 0, 0),  # lea -32(%rsp),%rsp between
         ("55 4c89e5 c3", 0, 0),  # mov %r12,%rbp
-        ("b80b000000 0f05 483d01f0ffff 7301 c3", 0, 16),  # a system call
+        ("b80b000000 0f05 483d01f0ffff 7301 c3", 0, 12),  # a system call; ff 73 could be a push
         ("31c0 4883ec08 e800000000", 0, 3),  # the 48 may be another's, so the sub is taken to begin after it
+        ("31c0 6a01 58", 0, 2),  # push $1
+        ("31c0 ff7008", 0, 2),  # push 8(%rax)
+        ("31c0 4889c4", 0, 3),  # mov %rax,%rsp
+        ("55 4889ec 4889e5", 0, 0),  # mov %rbp,%rsp between
         ("", 0, 0),
     ],
 )
