@@ -87,9 +87,11 @@ def compare(engine: Engine) -> Outcome:
 
 
 def lines(outcome: Outcome) -> Iterator[str]:
-    """The outcome as lines of text, the answer first."""
-    processes = len({row["pid"] for row in outcome.verdicts if row["verdict"] in _JUDGED})
-    yield f"exact at {outcome.count('exact')} of {outcome.judges} readings, of {processes} processes\n"
+    """The outcome as lines of text, the answer first; without a judge, why there is none."""
+    judged = [row for row in outcome.verdicts if row["verdict"] in _JUDGED]
+    if judged:
+        processes = len({row["pid"] for row in judged})
+        yield f"exact at {outcome.count('exact')} of {outcome.judges} readings, of {processes} processes\n"
     for name, text in (
         ("wrong", "wrong: a certain answer is not what the kernel said"),
         ("possible", "differ only where the answer is possible, not certain"),
@@ -98,9 +100,9 @@ def lines(outcome: Outcome) -> Iterator[str]:
     ):
         if count := outcome.count(name):
             yield f"{count} {text}\n"
-    judged = [row for row in outcome.verdicts if row["verdict"] in _JUDGED]
-    read, joined = (sum(row[name] for row in judged) for name in ("lines", "runs"))
-    yield f"{read} mappings were read, {joined} when neighbours of the same kind are joined\n"
+    if judged:
+        read, joined = (sum(row[name] for row in judged) for name in ("lines", "runs"))
+        yield f"{read} mappings were read, {joined} when neighbours of the same kind are joined\n"
     last = None
     for row in outcome.differences[:_SHOWN]:
         if row["reading"] != last:

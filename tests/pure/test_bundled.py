@@ -139,6 +139,8 @@ def test_without_readings_check_has_no_answer() -> None:
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr.splitlines()[0]) == (5, "error: no reading can judge the rebuild")
     assert done.stdout.startswith("capture,reading,") and done.stdout.count("\n") == 1  # the columns are there
+    as_text = subprocess.run(command[:-2], check=False, capture_output=True, text=True)
+    assert (as_text.returncode, as_text.stdout) == (5, "")
 
 
 def test_the_lossy_one_is_not_called_complete() -> None:

@@ -13,23 +13,41 @@ CREATE OR REPLACE TABLE places (
     -- a byte of the stack [address]
     start_stack
 ) AS
-WITH RECURSIVE up(capture, space, original, until_ns) AS (
-    SELECT capture, space, space, NULL::UBIGINT FROM spaces
+WITH RECURSIVE
+known AS (
+    FROM marks WHERE address IS NOT NULL
+),
+-- what the original had told when it was copied
+inherited AS (
+    SELECT
+        copies.capture, copies.space, parent,
+        any_value(address) FILTER (copies.mark = 'start_brk') AS start_brk,
+        any_value(address) FILTER (copies.mark = 'brk') AS brk,
+        any_value(address) FILTER (copies.mark = 'start_stack') AS start_stack
+    FROM (FROM spaces, (VALUES ('start_brk'), ('brk'), ('start_stack')) AS marked(mark)) AS copies
+    ASOF LEFT JOIN known
+        ON copies.capture = known.capture AND parent = known.space AND copies.mark = known.mark AND copies.from_ns >= known.from_ns
+    GROUP BY copies.capture, copies.space, parent
+),
+-- what it had not told is its own original's; each time twice as far up
+up(capture, space, above, start_brk, brk, start_stack) USING KEY (capture, space) AS (
+    FROM inherited
     UNION ALL
-    SELECT up.capture, up.space, spaces.parent, least(until_ns, from_ns)
-    FROM up JOIN spaces ON up.capture = spaces.capture AND original = spaces.space
-    WHERE parent IS NOT NULL
+    SELECT
+        up.capture, up.space, further.above,
+        coalesce(up.start_brk, further.start_brk), coalesce(up.brk, further.brk), coalesce(up.start_stack, further.start_stack)
+    FROM up JOIN recurring.up AS further ON up.capture = further.capture AND up.above = further.space
 ),
 told AS (
-    SELECT up.capture, up.space, mark, from_ns, address
-    FROM up JOIN marks ON up.capture = marks.capture AND original = marks.space
-    -- what is told of the original after the fork is not the copy's
-    WHERE until_ns IS NULL OR from_ns <= until_ns
+    SELECT capture, space, 0::UBIGINT AS from_ns, mark, address
+    FROM (UNPIVOT (SELECT capture, space, start_brk, brk, start_stack FROM up) ON start_brk, brk, start_stack INTO NAME mark VALUE address)
+    UNION ALL
+    SELECT capture, space, from_ns, mark, address FROM known
 )
 SELECT DISTINCT
     capture, space, from_ns,
-    arg_max(address, from_ns) FILTER (mark = 'start_brk') OVER known,
-    arg_max(address, from_ns) FILTER (mark = 'brk') OVER known,
-    arg_max(address, from_ns) FILTER (mark = 'start_stack') OVER known
+    arg_max(address, from_ns) FILTER (mark = 'start_brk') OVER known_by_then,
+    arg_max(address, from_ns) FILTER (mark = 'brk') OVER known_by_then,
+    arg_max(address, from_ns) FILTER (mark = 'start_stack') OVER known_by_then
 FROM told
-WINDOW known AS (PARTITION BY capture, space ORDER BY from_ns);
+WINDOW known_by_then AS (PARTITION BY capture, space ORDER BY from_ns);

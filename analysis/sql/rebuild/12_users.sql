@@ -31,10 +31,11 @@ up AS (
     SELECT seg, CASE WHEN shares THEN parent_seg ELSE coalesce(root, seg) END AS root, shares
     FROM segments LEFT JOIN same USING (seg)
 ),
-climb(seg, root, more) AS (
+-- each time twice as far as before: one vfork out of another can go on for hundreds of thousands
+climb(seg, root, more) USING KEY (seg) AS (
     SELECT seg, root, shares FROM up
     UNION ALL
-    SELECT climb.seg, up.root, up.shares FROM climb JOIN up ON climb.root = up.seg WHERE climb.more
+    SELECT climb.seg, above.root, above.more FROM climb JOIN recurring.climb AS above ON climb.root = above.seg WHERE climb.more
 )
 SELECT
     root, seg, pid, from_ns, to_ns, ended,
