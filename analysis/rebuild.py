@@ -4,7 +4,8 @@ The work is done in SQL, by the files of analysis/sql/rebuild in the order of th
 First the whole capture becomes writes onto pages, in the kernel's order (files up to 40). Then, in slices of time,
 the last writer of each page is found (files from 50 on); what stands at the end of a slice is carried to the next,
 so memory is bounded by the slice and the cost grows with the writes. A slice is halved when wide writes over many
-small pieces would make it too large. Copies made by a fork follow their originals level by level.
+small pieces would make it too large. Copies made by a fork follow their originals level by level, and where they are
+copies of copies many deep, several levels at once.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ __all__ = ["PAGE_BYTES", "Rebuild", "rebuilt", "store"]
 PAGE_BYTES = 4096
 _END = 1 << 62
 _FEW_CELLS, _MANY_CELLS = 1.5, 2.5  # cells a span: larger slices pay below, smaller ones above
+_DEEP = 8  # copies of copies: more of them at once are followed several levels together
 # what a copy copies is asked for just before it, which must be in the same slice
 _WHOLE = "key NOT IN (SELECT key FROM writes WHERE kind = 'copy')"
 
@@ -48,11 +50,17 @@ class Rebuild:
     `rectangles`, `doubts_found`, `lives`, `users`.
 
     `slice_writes` bounds the writes of one slice, by default as the memory allows, `slice_cells` its cells. Within
-    that a slice is as many times `step_writes` as suits what was found in those before.
+    that a slice is as many times `step_writes` as suits what was found in those before. Where copies are more than
+    `deep` deep in one, levels are followed together.
     """
 
     def __init__(
-        self, engine: Engine, slice_writes: int | None = None, slice_cells: int = 8_000_000, step_writes: int = 250_000
+        self,
+        engine: Engine,
+        slice_writes: int | None = None,
+        slice_cells: int = 8_000_000,
+        step_writes: int = 250_000,
+        deep: int = _DEEP,
     ) -> None:
         [self._capture] = engine.captures.values()
         if self._capture.manifest.page_size != PAGE_BYTES:
@@ -64,6 +72,7 @@ class Rebuild:
         # of 10 million records, 2 million writes a slice took 0.8 s less than 500,000, and more gained nothing
         self._slice_writes = slice_writes or min(max(engine.memory_bytes >> 10, 500_000), 2_000_000)
         self._slice_cells = slice_cells
+        self._deep = deep
         self._step_writes = min(step_writes, self._slice_writes)  # smaller slices cost more, whatever is in them
         self._most_steps = self._slice_writes // self._step_writes
         self._spans = self._cells = 0
@@ -140,12 +149,15 @@ class Rebuild:
         self._engine.execute(f"SET VARIABLE slice_from = {since}; SET VARIABLE slice_to = {until}")
         self._run("levels")
         deepest = self._value("SELECT max(level) FROM levels") or 0
+        if deepest > self._deep:
+            self._run("families")
+            deepest = self._value("SELECT max(level) FROM levels") or 0
         for level in range(deepest + 1):
             self._engine.execute(f"SET VARIABLE level = {level}")
             cut = self._level(since)
             if cut is not None:
                 return cut
-        self._run("ended")
+            self._run("ended")
         return None
 
     def _level(self, since: int) -> int | None:

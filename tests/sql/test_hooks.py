@@ -74,6 +74,7 @@ def test_a_fork_by_a_thread_that_changes_nothing_itself_can_come_before_a_remova
     rows = {"tasks": START + forks, "vmas": [vma(105, 0x1000, 4)], "syscalls": calls}
     with rebuilt(tmp_path, rows, []) as engine:
         assert doubts(engine) == [(0x1000, 0x1004, "the order of munmap and fork by two threads at once is not known")]
+        assert engine.execute(f"SELECT from_ns - {START_NS} FROM doubts_found") == [(265,)]  # not only from its return
 
 
 def test_a_removal_of_free_pages_beside_a_placed_mapping_is_ordered(tmp_path: Path) -> None:

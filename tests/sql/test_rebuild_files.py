@@ -336,6 +336,12 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
             (2, 1),
         ],
     ),
+    "51_families": (
+        "SELECT space, original, k(key), apart, again FROM parted",
+        [
+            (2, None, 3207, True, 0),
+        ],
+    ),
     "60_ranked": (
         "SELECT plane, w > coalesce(max(w) OVER (ORDER BY key, kind GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0), k(key), p(lo), p(hi), kind FROM ranked WHERE lo >= 4096 AND cause_table_of(actor) <> 'maps'",
         [
@@ -798,17 +804,17 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
 
 
 class Watched(Rebuild):
-    """Asks the query of each file just after the file first ran."""
+    """Asks the query of each file just after the file first ran and made something of it."""
 
     def __init__(self, engine: Engine, queries: dict[str, str]) -> None:
-        super().__init__(engine)
+        super().__init__(engine, deep=0)
         self._asked, self._queries = engine, queries
         self.found: dict[str, list[tuple[Any, ...]]] = {}
 
     def _run(self, name: str) -> None:
         super()._run(name)
         [file] = [file for file in NAMES if file[3:] == name]
-        if file not in self.found:
+        if not self.found.get(file):
             self.found[file] = sorted(self._asked.execute(self._queries[file]), key=repr)
 
 
@@ -841,12 +847,57 @@ def rectangles(directory: Path, rows: dict[str, list[dict[str, Any]]], **slices:
 
 @pytest.mark.parametrize(
     "slices",
-    [{"slice_writes": 1}, {"slice_writes": 3}, {"slice_cells": 1}, {"slice_writes": 8, "step_writes": 1}],
+    [{"slice_writes": 1}, {"slice_writes": 3}, {"slice_cells": 1}, {"slice_writes": 8, "step_writes": 1}, {"deep": 0}],
     ids=str,
 )
 def test_slices_do_not_show(slices: dict[str, int], tmp_path: Path) -> None:
     """Wherever the time is cut; a move is written as two things that belong together."""
     assert rectangles(tmp_path / "cut", ROWS, **slices) == rectangles(tmp_path / "whole", ROWS)
+
+
+def test_copies_of_copies_are_followed_together_but_where_something_is_left_out(tmp_path: Path) -> None:
+    """Six, each a copy of the one before, which ends then; the fourth says that a page is to be left out of copies."""
+
+    def born(pid: int) -> list[dict[str, Any]]:
+        family = {"pid": pid, "tid": pid, "parent_pid": pid - 1, "parent_tid": pid - 1}
+        at = 100 * pid
+        return [
+            task(at, "fork", **family),
+            task(at + 1, "clone", "bpf", **family, clone_flags=17, mm=pid),
+            task(at + 150, "exit", pid=pid, tid=pid),
+        ]
+
+    rows = {
+        "tasks": [task(10, "exec"), task(30, "exec", "bpf", mm=1), *(row for pid in range(8, 14) for row in born(pid))],
+        "vmas": [vma(105, 0x1000, 4), vma(955, 0x2000, 1, pid=9, tid=9)],
+        "syscalls": [
+            call(100, 110, "mmap", 0, 4, 0x1000, flags=34),
+            call(950, 960, "mmap", 0, 1, 0x2000, flags=34, pid=9, tid=9),
+            call(1020, 1030, "munmap", 0x1000, 1, pid=10, tid=10),
+            call(1120, 1130, "madvise", 0x1001, 1, pid=11, tid=11, op=10),
+        ],
+    }
+
+    def followed(deep: int) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+        with Engine(open_captures([build_capture(tmp_path / str(deep) / "capture", rows)])) as engine:
+            Rebuild(engine, deep=deep).run()
+            found = engine.execute(
+                f'SELECT pid, start // {PAGE}, "end" // {PAGE}, from_ns - {START_NS}, to_ns - {START_NS}, cause_of(actor), cause_of(end_actor), reason '
+                "FROM rectangles ORDER BY ALL"
+            )
+            levels = engine.execute("SELECT space, level FROM levels ORDER BY ALL")
+            return found, levels, engine.execute("SELECT space, original FROM heirs ORDER BY ALL")
+
+    one_by_one, levels, heirs = followed(deep=6)
+    assert (levels, heirs) == ([(space, space - 1) for space in range(2, 8)], [])
+    together, levels, heirs = followed(deep=5)
+    assert levels == [(2, 1), (3, 1), (4, 1), (5, 1), (6, 2), (7, 2)]
+    assert heirs == [(3, 2), (4, 2), (4, 3), (5, 2), (5, 3), (5, 4), (7, 6)]
+    assert together == one_by_one
+    assert [row for row in together if row[0] == 12] == [
+        (12, 0x1002, 0x1004, 1200, 1350, "fork", "exit", None),
+        (12, 0x2000, 0x2001, 1200, 1350, "fork", "exit", None),
+    ]
 
 
 def test_a_call_that_goes_on_over_a_reading_disturbs_it(tmp_path: Path) -> None:

@@ -71,7 +71,9 @@ FROM (
     WHERE NOT known
     UNION ALL
     SELECT
-        races.space, greatest(moments.key, coalesce(other_ns * 8 + 4, other.key)) + 3, lo, hi,
+        races.space,
+        -- a copy is made at one instant, whatever is under way in its original for longer
+        if(races.other = 'fork', other_ns * 8 + 7, greatest(moments.key, coalesce(other_ns * 8 + 4, other.key)) + 3), lo, hi,
         format('the order of {} and {} by two threads at once is not known', moments.cause, races.other), moments.tid
     FROM races
     JOIN moments USING (id)
@@ -85,7 +87,7 @@ FROM (
     WHERE readings.end_ns >= moves.enter_ns
     UNION ALL
     -- advice is followed like mappings are, but not where there were none: where a move of several left a gap
-    SELECT lives.space, lives.from_ns * 8 + 8, put_lo, put_hi, 'whether what was moved there is copied by a fork is not known', lives.parent_tid
+    SELECT lives.space, lives.from_ns * 8 + 7, put_lo, put_hi, 'whether what was moved there is copied by a fork is not known', lives.parent_tid
     FROM removals
     JOIN lives ON lives.parent = removals.space AND lives.began = 'fork' AND lives.from_ns >= removals.exit_ns
     WHERE several_hi IS NOT NULL AND removals.space IN (SELECT space FROM calls WHERE call = 'madvise' AND op = 10)

@@ -15,4 +15,5 @@ WHERE kind <> 'fork'
 UNION ALL
 SELECT ranked.*, first, past
 FROM ranked JOIN (SELECT plane, min(c) AS first, max(c) AS past FROM edges GROUP BY plane) USING (plane)
-WHERE kind = 'fork';
+-- those followed together with their original do all themselves
+WHERE kind = 'fork' AND base IN (SELECT space FROM levels WHERE level > getvariable('level'));
