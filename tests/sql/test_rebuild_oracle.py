@@ -258,7 +258,7 @@ def test_what_was_lost_makes_no_certain_answer_wrong(
 
 
 def told(rows: list[dict[str, Any]]) -> list[str]:
-    """All but inode generations: after a reading of the maps, how writes are followed decides whether they are known."""
+    """All but inode generations: after a reading of the maps, how writes are followed decides if they are known."""
     return sorted(repr({name: value for name, value in row.items() if name != "generation"}) for row in rows)
 
 
