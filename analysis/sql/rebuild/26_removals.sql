@@ -108,7 +108,7 @@ changes AS (
         CASE WHEN result <> page OR new_pages > pages THEN result + new_pages END,
         result - page,
         -- Linux 6.17: MREMAP_FIXED to the same length moves all there is in the range and keeps the gaps
-        if(result <> page AND flags & 2 <> 0 AND pages = new_pages, page + pages, NULL)
+        if(result <> page AND flags & 2 <> 0 AND pages = new_pages AND pages > 1, page + pages, NULL)
     FROM calls
     WHERE call = 'mremap' AND errno = 0
     UNION ALL

@@ -42,7 +42,7 @@ FROM (
     FROM failures
     WHERE call = 'mremap' AND flags & 2 <> 0 AND new_pages > 0
         -- what it removed is known then, but of several mappings some can have come there
-        AND (NOT seen OR new_pages = pages AND EXISTS (FROM unmaps WHERE unmaps.tid = failures.tid AND call_ns = enter_ns))
+        AND (NOT seen OR new_pages = pages AND pages > 1 AND EXISTS (FROM unmaps WHERE unmaps.tid = failures.tid AND call_ns = enter_ns))
     UNION ALL
     -- it maps anew what it found, and a segment whose id was removed meanwhile cannot be (ipc/shm.c, shm_mmap): EINVAL
     SELECT space, exit_ns * 8 + 6, page, page + pages, 'a failed remap_file_pages can leave a hole', tid
@@ -54,7 +54,7 @@ FROM (
     UNION ALL
     SELECT space, exit_ns * 8 + 6, page, page + pages, 'a failed mremap of several mappings can have moved some', tid
     FROM failures
-    WHERE call = 'mremap' AND flags & 2 <> 0 AND new_pages = pages AND pages > 0
+    WHERE call = 'mremap' AND flags & 2 <> 0 AND new_pages = pages AND pages > 1
         AND (NOT seen OR EXISTS (FROM unmaps WHERE unmaps.tid = failures.tid AND call_ns = enter_ns))
     UNION ALL
     SELECT space, exit_ns * 8 + 6, page, page + 1, 'what was attached there is not known', tid

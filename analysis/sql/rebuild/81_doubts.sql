@@ -47,7 +47,7 @@ passed AS (
     FROM lives WHERE began = 'fork' AND parent IS NOT NULL
     UNION ALL
     SELECT space, space, enter_ns, exit_ns, enter_ns, page, page + pages, result - page
-    FROM calls WHERE call = 'mremap' AND errno = 0 AND flags & 2 <> 0 AND pages = new_pages AND result <> page
+    FROM calls WHERE call = 'mremap' AND errno = 0 AND flags & 2 <> 0 AND pages = new_pages AND pages > 1 AND result <> page
 ),
 doubtful(space, lo, hi, from_ns, to_ns, other) AS (
     SELECT space, greatest(lo, first), least(hi, past), from_ns, to_ns, other FROM placed WHERE lo < past AND hi > first
