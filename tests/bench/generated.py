@@ -14,7 +14,7 @@ import pyarrow as pa
 from recorder.schema import TABLES, arrow_schema
 from recorder.store import FINAL_ROWS, Store
 
-__all__ = ["many_calls", "many_forks", "many_protections"]
+__all__ = ["many_calls", "many_forks", "many_generations", "many_moves", "many_protections"]
 
 _PAGE = 4096
 _BASE = 0x7F00_0000_0000
@@ -24,9 +24,10 @@ _STEP_NS = 15_000  # a step of one of the processes makes three calls
 _SLOTS, _SLOT_PAGES = 300, 32  # places in an address space, and their distance
 _PRIVATE, _FIXED, _ANONYMOUS = 2, 16, 32
 _READ, _WRITE = 1, 2
+_MAYMOVE, _FIXED_TO = 1, 2  # MREMAP_MAYMOVE, MREMAP_FIXED
 _PATHS = [b"//anon", b"/usr/bin/program", b"/usr/lib/library.so"]
 _PERMS = ["rw-p", "r--p", "r-xp"]
-_CALLS = ["mmap", "mprotect", "munmap"]
+_CALLS = ["mmap", "mprotect", "munmap", "mremap"]
 _LAG = np.array([0, _SLOTS // 3, 2 * _SLOTS // 3])  # steps from a mmap to the same call, its mprotect, its munmap
 
 Coded = tuple[np.ndarray, list[Any]]
@@ -67,6 +68,25 @@ def many_forks(path: Path, vmas: int, times: int) -> int:
     capture = _Capture(path, np.array([_FIRST_PID]))
     capture.crowd(vmas)
     capture.children(times)
+    capture.close()
+    return (1 + vmas) * (1 + times)
+
+
+def many_moves(path: Path, vmas: int, times: int) -> int:
+    """One address space with so many mappings, each of which is moved away and back again, so many times."""
+    capture = _Capture(path, np.array([_FIRST_PID]))
+    capture.crowd(vmas)
+    for turn in range(times):
+        capture.move(vmas, away=turn % 2 == 0)
+    capture.close()
+    return 1 + vmas * (1 + times)
+
+
+def many_generations(path: Path, vmas: int, times: int) -> int:
+    """One address space with so many mappings, its copy, a copy of that, and so on; each ends when it was copied."""
+    capture = _Capture(path, np.array([_FIRST_PID]))
+    capture.crowd(vmas)
+    capture.generations(times)
     capture.close()
     return (1 + vmas) * (1 + times)
 
@@ -151,6 +171,23 @@ class _Capture:
         self._task("clone", "bpf", at[:, 1], pids, **parent, clone_flags=np.full(times, 17), mm=_mm(pids))
         self._task("exit", "perf", at[:, 2], pids, **parent)
 
+    def generations(self, times: int) -> None:
+        at = self._times(3 * times).reshape(-1, 3)
+        pids = _FIRST_PID + 1 + np.arange(times)
+        parent = {"parent_pid": pids - 1, "parent_tid": pids - 1}
+        self._task("fork", "perf", at[:, 0], pids, **parent)
+        self._task("clone", "bpf", at[:, 1], pids, **parent, clone_flags=np.full(times, 17), mm=_mm(pids))
+        self._task("exit", "perf", at[:, 2], pids - 1)
+
+    def move(self, vmas: int, away: bool) -> None:
+        """All of them, one by one, to a place of the same size, or back."""
+        here, there = (
+            _BASE + (np.arange(vmas) + offset) * _PAGE for offset in ((0, 2 * vmas) if away else (2 * vmas, 0))
+        )
+        pid, one = np.full(vmas, _FIRST_PID), np.ones(vmas, int)
+        moved = {"new_addr": there, "new_size": one * _PAGE, "flags": one * (_MAYMOVE | _FIXED_TO), "ret": there}
+        self._calls(self._times(vmas), pid, 3 * one, here, one, file=2 * one, **moved)
+
     def _times(self, count: int) -> np.ndarray:
         at = self._now_ns + np.arange(count) * _STEP_NS
         self._now_ns += count * _STEP_NS
@@ -163,7 +200,7 @@ class _Capture:
 
     def _calls(
         self, enter: np.ndarray, pid: np.ndarray, call: np.ndarray, start: np.ndarray, pages: np.ndarray,
-        file: np.ndarray, lasting: int = 1000,
+        file: np.ndarray, lasting: int = 1000, **more: np.ndarray,
     ) -> None:  # fmt: skip
         mmap = call == 0
 
@@ -178,7 +215,7 @@ class _Capture:
             "flags": only(mmap, _PRIVATE | _FIXED | np.where(file > 0, 0, _ANONYMOUS)),
             "fd": only(mmap, np.where(file > 0, 3, -1)), "offset_bytes": only(mmap, 0),
         }  # fmt: skip
-        self._append("syscalls", columns)
+        self._append("syscalls", columns | more)
 
     def _vmas(self, at: np.ndarray, pid: np.ndarray, start: np.ndarray, pages: Any, perms: Any, file: Any) -> None:
         perms, file = np.broadcast_to(perms, at.shape), np.broadcast_to(file, at.shape)

@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 from analysis.capture import open_captures
 from analysis.engine import Limits
 from analysis.rebuild import rebuilt
-from tests.bench.generated import many_calls, many_forks, many_protections
+from tests.bench.generated import many_calls, many_forks, many_generations, many_moves, many_protections
 from tests.bench.report import Column, machine, say, table
 from tests.bench.tracers import adopt_orphans, reap
 from tests.support.recordings import record_run
@@ -120,12 +120,19 @@ class Bench:
         return self._generated("generated", partial(many_calls, events=events))
 
     def worst(self) -> list[dict[str, Any]]:
-        """Rows of one address space with many mappings, all of which change again and again, and half as often."""
+        """Rows of one address space with many mappings, all of which change again and again, and of fewer with longer
+        histories; each also with fewer times."""
         rows = []
-        for name, make in (("mprotect of all", many_protections), ("fork, exit", many_forks)):
+        vmas = self.sizes.vmas
+        for name, make, mappings, longer in (
+            ("mprotect of all", many_protections, vmas, 1),
+            ("fork, exit", many_forks, vmas, 1),
+            ("mremap of a fifth", many_moves, vmas // 5, 1),
+            ("fork of a fork", many_generations, max(vmas // 1000, 1), 50),
+        ):
             first = None
-            for times in self.sizes.times:
-                row = self._generated(f"{name}, {times} times", partial(make, vmas=self.sizes.vmas, times=times))
+            for times in (longer * each for each in self.sizes.times):
+                row = self._generated(f"{name}, {times:,} times", partial(make, vmas=mappings, times=times))
                 row["million_s"] = row["seconds"] / row["pieces"] * 1e6
                 first = first or row["million_s"]
                 rows.append(row | {"growth": row["million_s"] / first})
