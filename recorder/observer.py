@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from recorder.elf import FileMapping, ImageReader
 from recorder.freeze import frozen
-from recorder.procfs import alive_tasks, maps_table, read_text
+from recorder.procfs import alive_tasks, maps_table, pid_exists, read_text
 
 __all__ = ["Observer"]
 
@@ -92,7 +92,8 @@ class Observer(threading.Thread):
 
     def _maps(self, pids: list[int], reason: str) -> None:
         found = []
-        for pid in pids:
+        # a number can be a thread's of another process by now, which is not to be stopped
+        for pid in filter(pid_exists, pids):
             with frozen(pid) if self._freeze else contextlib.nullcontext(), contextlib.suppress(PermissionError):
                 found.append(read_text(pid, next(self._readings), reason))
         readings = [reading for reading in found if reading is not None]

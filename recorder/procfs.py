@@ -73,7 +73,8 @@ def read_text(pid: int, reading: int, reason: str) -> Reading | None:
     """Read /proc/PID/maps once.
 
     Returns None if the process is gone, went or executed another image while being read (its
-    table would look complete and is not), or has no mappings (a kernel thread, a zombie).
+    table would look complete and is not), or has no mappings (a kernel thread, a zombie). Gone it
+    is also where its number is a thread's of another process by now, whose maps /proc would show.
     PermissionError is left to the caller. The kernel prints whole lines, at most a page of them
     a read, so a mapping that changes meanwhile is seen before or after its change.
     """
@@ -82,6 +83,8 @@ def read_text(pid: int, reading: int, reason: str) -> Reading | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     try:
+        if not pid_exists(pid):
+            return None
         begin = time.monotonic_ns()
         text = b"".join(iter(lambda: os.read(fd, _READ_BYTES), b""))
         end = time.monotonic_ns()
@@ -225,7 +228,9 @@ def alive_tasks(pids_: Iterable[int] | None) -> pa.Table:
 
 
 def _threads(pid: int) -> Iterator[tuple[int, int, int, bytes]]:
-    """(tid, pid of the parent, last CPU, name) of each thread of a process."""
+    """(tid, pid of the parent, last CPU, name) of each thread of a process; none if it is gone."""
+    if not pid_exists(pid):
+        return
     try:
         tids = _numbered(f"/proc/{pid}/task")
     except (FileNotFoundError, ProcessLookupError):

@@ -190,6 +190,10 @@ def test_a_thread_is_no_process() -> None:
     thread.start()
     assert thread.native_id is not None
     assert not procfs.pid_exists(thread.native_id)
+    # /proc has files of it all the same, and they show the process that it is of
+    assert Path(f"/proc/{thread.native_id}/maps").read_bytes()
+    assert procfs.read_text(thread.native_id, 1, "checkpoint") is None
+    assert procfs.alive_tasks([thread.native_id]).num_rows == 0
     done.set()
     thread.join()
 
