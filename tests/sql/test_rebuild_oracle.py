@@ -29,7 +29,7 @@ FIXED, DONTUNMAP, MAYMOVE = 2, 4, 1
 MAP_FIXED = 16
 ARENA = 0x1000
 PAGES = 20
-EXAMPLES = int(os.environ.get("MAPTRAIL_ORACLE_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("MAPTRAIL_ORACLE_EXAMPLES", "15"))
 KINDS = (
     Page("rw-p"),
     Page("---p"),
