@@ -40,7 +40,7 @@ def _texts() -> dict[str, str]:
 
 _BEFORE = (
     "types", "mm_seen", "segments", "users", "lives", "readings", "seen", "looks", "lines", "calls", "breaks",
-    "records", "unmaps", "images_at_exec", "removals", "hooked", "races", "order",
+    "records", "unmaps", "images_at_exec", "removals", "hooked", "races", "copies", "order",
     "suspects", "gaps", "reasons", "writes", "state",
 )  # fmt: skip
 

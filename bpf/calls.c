@@ -69,6 +69,16 @@ ENTER(4)
 ENTER(5)
 ENTER(6)
 
+/* A call that can copy the address space: when it began is told with the task that it makes (tasks.c). */
+int enter_forking(struct enter_context *ctx)
+{
+	struct thread *t = begin_call(ctx->nr);
+
+	if (t)
+		t->active = 0;
+	return 1;
+}
+
 static __always_inline void note_file(struct thread *t, s32 fd)
 {
 	void *inode = inode_of_fd(fd);

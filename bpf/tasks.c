@@ -20,6 +20,7 @@ static __always_inline struct tasks_record *reserve_task(u32 tgid)
 	e->ts_ns = bpf_ktime_get_ns();
 	e->cpu = bpf_get_smp_processor_id();
 	e->elf_class = 0;
+	e->ts_enter_ns = 0;
 	e->clone_flags = 0;
 	e->parent_pid = 0;
 	e->parent_tid = 0;
@@ -35,8 +36,9 @@ int on_task_newtask(struct bpf_raw_tracepoint_args *ctx)
 	void *child = (void *)ctx->args[0];
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 	u32 parent = pid_tgid >> 32;
-	u32 tgid = read_u32(child, OFF_TASK_TGID);
+	u32 tgid = read_u32(child, OFF_TASK_TGID), tid = pid_tgid;
 	struct tasks_record *e;
+	struct thread *t;
 
 	if (!wanted(parent))
 		return 0;
@@ -51,12 +53,15 @@ int on_task_newtask(struct bpf_raw_tracepoint_args *ctx)
 	if (!e)
 		return 0;
 	e->event = TASK_CLONE;
+	t = threads.lookup(&tid);
+	if (t)
+		e->ts_enter_ns = t->ts_enter_ns;
 	e->clone_flags = ctx->args[1];
 	e->mm = mm_name(child);
 	e->pid = tgid;
 	e->tid = read_u32(child, OFF_TASK_PID);
 	e->parent_pid = parent;
-	e->parent_tid = (u32)pid_tgid;
+	e->parent_tid = tid;
 	tasks.ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 	return 0;
 }

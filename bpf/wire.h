@@ -111,6 +111,7 @@ struct files_record {
 
 struct tasks_record {
 	u64 ts_ns;
+	u64 ts_enter_ns;
 	u64 clone_flags;
 	u64 mm;
 	u8 event;

@@ -310,6 +310,7 @@ def decode_tasks(records: Columns) -> pa.Table:
         "cpu": _array(records["cpu"], pa.uint16()),
         "parent_pid": _array(records["parent_pid"], pa.uint32(), clone),
         "parent_tid": _array(records["parent_tid"], pa.uint32(), clone),
+        "ts_enter_ns": _array(records["ts_enter_ns"], pa.uint64(), clone & (records["ts_enter_ns"] > 0)),
         "clone_flags": _array(records["clone_flags"], pa.uint64(), clone),
         "comm": _text(records["comm"]),
         "path": _path(records, execs),

@@ -14,6 +14,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,6 +47,7 @@ _RAW = {
     "signal_generate": "on_signal_generate",
 }
 _I386 = {"sys_enter": "on_sys_enter", "sys_exit": "on_sys_exit"}
+_FORKING = ("clone", "clone3", "fork")  # calls that can copy an address space: when they began is all that is asked
 _SPECIAL_ENTRY = {
     "mmap": "enter_mmap",
     "prctl": "enter_prctl",
@@ -199,6 +201,11 @@ class Probes:
         for call in SYSCALLS:
             if call.number >= 0:
                 self._attach_syscall(call)
+        for name in _FORKING:
+            if (self.tracefs / f"events/syscalls/sys_enter_{name}").is_dir():
+                self._attempt(
+                    f"syscalls:{name}", partial(self._attach_tracepoint, f"sys_enter_{name}", "enter_forking")
+                )
         for _, hooked in self._hooked():
             self._hook(hooked)
         if not any(a.on for a in self.outcome if a.name == "syscalls:mmap"):

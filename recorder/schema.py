@@ -179,6 +179,7 @@ TABLES: dict[str, Table] = {
                 Column("cpu", U16, "", "CPU the record was made on; alive: the CPU the task ran on last"),
                 Column("parent_pid", U32, "", "fork, clone, exit: process of the parent", optional=True),
                 Column("parent_tid", U32, "", "fork, clone, exit: thread of the parent", optional=True),
+                Column("ts_enter_ns", U64, "ns, CLOCK_MONOTONIC", "clone: entry of the call that made it, or of an earlier one of the thread where that was not seen: an address space was copied after this", optional=True),
                 Column("clone_flags", U64, "CLONE_* bits", "clone: flags the kernel used (CLONE_VM: the address space is shared)", optional=True),
                 Column("comm", BYTES, "bytes", "clone, exec, rename, ended: name of the thread", "U", optional=True),
                 Column("path", BYTES, "bytes", "exec: file as named by the caller, in the kernel's copy", "U", optional=True),
@@ -398,7 +399,7 @@ WIRE: dict[str, WireRecord] = {
         WireRecord(
             "tasks",
             (
-                WireField("ts_ns", "u64"), WireField("clone_flags", "u64"), WireField("mm", "u64"),
+                WireField("ts_ns", "u64"), WireField("ts_enter_ns", "u64"), WireField("clone_flags", "u64"), WireField("mm", "u64"),
                 WireField("event", "u8"), WireField("elf_class", "u8"), WireField("cpu", "u16"), WireField("path_len", "s32"),
                 WireField("pid", "u32"), WireField("tid", "u32"),
                 WireField("parent_pid", "u32"), WireField("parent_tid", "u32"),

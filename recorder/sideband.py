@@ -438,6 +438,6 @@ def _tasks(rows: _Rows) -> pa.Table:
     columns["parent_tid"] = pa.array(columns["parent_tid"], mask=named)
     columns["comm"] = pa.DictionaryArray.from_arrays(pa.array(names, mask=~named), values)
     schema = _SCHEMAS["tasks"]
-    for name in ("clone_flags", "path", "mm", "elf_class", "exit_status"):
+    for name in ("ts_enter_ns", "clone_flags", "path", "mm", "elf_class", "exit_status"):
         columns[name] = pa.nulls(len(named), schema.field(name).type)
     return pa.Table.from_arrays([pa.array(columns[name]) for name in schema.names], schema=schema)

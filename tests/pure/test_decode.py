@@ -156,14 +156,17 @@ def test_files(rows: list[dict[str, Any]]) -> None:
 
 def test_tasks() -> None:
     clone = {
-        "ts_ns": 5, "clone_flags": 0x4111, "mm": 6, "event": 0, "elf_class": 0, "cpu": 1, "path_len": 0, "pid": 11,
-        "tid": 11, "parent_pid": 10, "parent_tid": 12, "exit_status": 0, "comm": b"sh", "path": b"left over",
+        "ts_ns": 5, "ts_enter_ns": 4, "clone_flags": 0x4111, "mm": 6, "event": 0, "elf_class": 0, "cpu": 1,
+        "path_len": 0, "pid": 11, "tid": 11, "parent_pid": 10, "parent_tid": 12, "exit_status": 0, "comm": b"sh",
+        "path": b"left over",
     }  # fmt: skip
-    execve = clone | {"event": 1, "elf_class": 2, "path": b"/bin/ls\0left over", "path_len": 8, "clone_flags": 0}
+    image = {"event": 1, "elf_class": 2, "path": b"/bin/ls\0left over", "path_len": 8}
+    execve = clone | image | {"clone_flags": 0, "ts_enter_ns": 0}
     ended = clone | {"event": 2, "mm": 0, "exit_status": 0x87}  # SIGBUS, and a core
     base = {"ts_ns": 5, "source": "bpf", "pid": 11, "tid": 11, "cpu": 1, "comm": b"sh", "mm": 6, "exit_status": None}
-    parent = {"parent_pid": 10, "parent_tid": 12, "clone_flags": 0x4111, "path": None, "elf_class": None}
-    image = {"parent_pid": None, "parent_tid": None, "clone_flags": None, "path": b"/bin/ls", "elf_class": 2}
+    parent = {"parent_pid": 10, "parent_tid": 12, "ts_enter_ns": 4, "clone_flags": 0x4111}
+    parent |= {"path": None, "elf_class": None}
+    image = dict.fromkeys(parent) | {"path": b"/bin/ls", "elf_class": 2}
     order = [column.name for column in TABLES["tasks"].columns]
     end = dict.fromkeys(parent) | {"event": "ended", "mm": None, "exit_status": 0x87}
     expected = [base | {"event": "clone"} | parent, base | {"event": "exec"} | image, base | end]

@@ -77,6 +77,34 @@ def test_a_fork_by_a_thread_that_changes_nothing_itself_can_come_before_a_remova
         assert engine.execute(f"SELECT from_ns - {START_NS} FROM doubts_found") == [(265,)]  # not only from its return
 
 
+def test_a_copy_can_have_what_was_there_before_or_after_what_another_thread_did_during_the_fork(tmp_path: Path) -> None:
+    """It is copied somewhere between the entry of the call and the record of the fork."""
+    family = {"pid": 8, "tid": 8, "parent_pid": 7, "parent_tid": 7}
+    told = task(401, "clone", "bpf", **family, clone_flags=17, mm=2)
+    rows = {
+        "vmas": [vma(105, 0x1000, 8, tid=71), vma(260, 0x1002, 2, "r--p", tid=71), vma(385, 0x1000, 1, "---p")],
+        "syscalls": [
+            call(100, 110, "mmap", 0, 8, 0x1000, flags=34, tid=71),
+            call(230, 240, "munmap", 0x1005, 1, tid=71),
+            call(255, 265, "mprotect", 0x1002, 2, prot=1, tid=71),
+            call(270, 280, "munmap", 0x1006, 1, tid=71),
+            call(380, 390, "mprotect", 0x1000, 1, prot=0),  # the forking thread's own
+            call(410, 420, "munmap", 0x1007, 1, tid=71),
+        ],
+    }
+    unknown = "the order of {} and fork by two threads at once is not known"
+    for enter, doubtful in (
+        ({"ts_enter_ns": START_NS + 250}, [(0x1002, 0x1004, "mprotect"), (0x1006, 0x1007, "munmap")]),
+        ({"ts_enter_ns": START_NS + 266}, [(0x1006, 0x1007, "munmap")]),
+        ({}, []),  # a recorder of old
+    ):
+        tasks = [*START, task(400, "fork", **family), told | enter]
+        with rebuilt(tmp_path / str(len(doubtful)), {"tasks": tasks, **rows}, []) as engine:
+            assert doubts(engine) == [(lo, hi, unknown.format(cause)) for lo, hi, cause in doubtful]
+            since = engine.execute(f"SELECT DISTINCT space, from_ns - {START_NS} FROM doubts_found")
+            assert since == [(2, 400)] * bool(doubtful)
+
+
 def test_a_removal_of_free_pages_beside_a_placed_mapping_is_ordered(tmp_path: Path) -> None:
     rows: Rows = {
         "vmas": [vma(265, 0x1001, 2, tid=71)],

@@ -63,7 +63,18 @@ ROWS = {
         task(30, "exec", "bpf", mm=1),
         task(35, "fork", tid=71, parent_pid=7, parent_tid=7),
         task(400, "fork", pid=8, tid=8, parent_pid=7, parent_tid=7),
-        task(401, "clone", "bpf", pid=8, tid=8, parent_pid=7, parent_tid=7, clone_flags=17, mm=2),
+        task(
+            401,
+            "clone",
+            "bpf",
+            pid=8,
+            tid=8,
+            parent_pid=7,
+            parent_tid=7,
+            clone_flags=17,
+            mm=2,
+            ts_enter_ns=START_NS + 350,
+        ),
         task(1000, "exit", pid=8, tid=8),
     ],
     "images": [{"ts_ns": START_NS + 31, **PROGRAM, "segments": [SEGMENT]}],
@@ -123,10 +134,10 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         ],
     ),
     "10_segments": (
-        "SELECT seg, pid, t(from_ns), t(to_ns), began, ended, parent_seg, parent_tid, shares, mm, t(exec_end_ns) FROM segments",
+        "SELECT seg, pid, t(from_ns), t(to_ns), began, ended, parent_seg, parent_tid, shares, mm, t(exec_end_ns), t(fork_enter_ns) FROM segments",
         [
-            (1, 7, 10, None, "exec", None, None, None, False, 1, 30),
-            (2, 8, 400, 1000, "fork", "exit", 1, 7, False, 2, None),
+            (1, 7, 10, None, "exec", None, None, None, False, 1, 30, None),
+            (2, 8, 400, 1000, "fork", "exit", 1, 7, False, 2, None, 350),
         ],
     ),
     "12_users": (
@@ -137,10 +148,10 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         ],
     ),
     "14_lives": (
-        "SELECT space, t(from_ns), t(to_ns), began, ended, end_pid, parent, parent_tid, t(exec_end_ns) FROM lives",
+        "SELECT space, t(from_ns), t(to_ns), began, ended, end_pid, parent, parent_tid, t(exec_end_ns), t(fork_enter_ns) FROM lives",
         [
-            (1, 10, None, "exec", None, None, None, None, 30),
-            (2, 400, 1000, "fork", "exit", 8, 1, 7, None),
+            (1, 10, None, "exec", None, None, None, None, 30, None),
+            (2, 400, 1000, "fork", "exit", 8, 1, 7, None, 350),
         ],
     ),
     "18_readings": (
@@ -247,6 +258,10 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         [
             ("munmap", "before", 265, None, 1, "1006", "1008", "mmap"),
         ],
+    ),
+    "27_copies": (
+        "SELECT copy, t(fork_ns), tid, p(lo), p(hi), cause FROM changed_meanwhile",
+        [],  # see test_hooks.py
     ),
     "28_order": (
         "SELECT cause, k(key) FROM moments",

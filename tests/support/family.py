@@ -70,5 +70,10 @@ def assert_recorded(
     }
     for name, flags in expected.items():
         assert begun[family[name].tid]["clone_flags"] & (vm | thread) == flags, name
+    for name in ("child", "grandchild"):
+        made = begun[family[name].tid]
+        calls = capture.rows("syscalls", tid=made["parent_tid"])
+        returned = max(row["ts_exit_ns"] for row in calls if row["ts_exit_ns"] < made["ts_ns"])
+        assert returned < made["ts_enter_ns"] < made["ts_ns"], name
     ended = {row["tid"] for row in capture.rows("tasks", event="exit")}
     assert ended >= {member.tid for member in family.values()}

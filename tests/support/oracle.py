@@ -168,23 +168,28 @@ class Kernel:
         self.execute(thread)
         return thread
 
-    def fork(self, thread: Thread, flags: int = 0) -> Thread:
-        """A new process, with a copy of the address space, or, with CLONE_VM, the same."""
-        self._step(thread)
+    def fork(self, thread: Thread, flags: int = 0, early: int = 0, late: int = 0) -> Thread:
+        """A new process, with a copy of the address space, or, with CLONE_VM, the same.
+
+        The copy is made now, and told of later, in the call that was entered before.
+        """
+        enter = self._step(thread, early)
         pid = next(self._pids)
-        child = Thread(pid, pid, self.now_ns)
-        thread.free_ns = self.now_ns + 1
+        told_ns = self.now_ns + late
+        child = Thread(pid, pid, told_ns)
+        thread.free_ns = told_ns + 1
         self.threads.append(child)
         space = self.spaces[thread.pid]
         if not flags & CLONE_VM:
             kept = {page: what for page, what in space.pages.items() if page not in space.dontfork}
             space = Space(next(self._numbers), kept, set(), space.top)
         self.spaces[pid] = space
-        parent = {"parent_pid": thread.pid, "parent_tid": thread.tid}
+        parent = {"parent_pid": thread.pid, "parent_tid": thread.tid, "ts_ns": told_ns}
         self._task("fork", "perf", child, **parent)
-        told = {"ts_ns": self.now_ns + 1, "event": "clone", "source": "bpf", "clone_flags": flags, "mm": space.number}
+        told = {"event": "clone", "source": "bpf", "clone_flags": flags, "mm": space.number}
+        told |= {"ts_ns": told_ns + 1, "ts_enter_ns": enter}
         self.rows["tasks"].append({**self.rows["tasks"][-1], **told})
-        self.settle(child)
+        self.states.append((told_ns, space.number, pid, dict(space.pages)))
         return child
 
     def thread(self, thread: Thread) -> Thread:

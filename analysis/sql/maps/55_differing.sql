@@ -34,5 +34,8 @@ each AS (
     FROM met
     GROUP BY page, trait
 )
-SELECT page, max(ts_ns), bool_or(below_now <> above_now), bool_or(below_then <> above_then), bool_and(known)
+SELECT
+    page, max(ts_ns), bool_or(below_now <> above_now), bool_or(below_then <> above_then),
+    -- what only a lock of the original parted, any later call can have joined
+    bool_and(known) AND NOT coalesce(max(ts_ns) > max(ts_ns) FILTER (trait = 'lock of original' AND below_now <> above_now), false)
 FROM each GROUP BY page;

@@ -22,13 +22,15 @@ CREATE TABLE segments (
     -- opaque name of the address space (see syscalls.mm), null where no record told
     mm,
     -- return of the exec, after which mappings are the program's own doing [ns, CLOCK_MONOTONIC]
-    exec_end_ns
+    exec_end_ns,
+    -- fork: the address space was copied after this; null where that is not known [ns, CLOCK_MONOTONIC]
+    fork_enter_ns
 ) AS
 WITH
 -- perf tells of a fork, then a raw tracepoint of its flags: two records of one thing, and either can be lost
 told AS (
     SELECT
-        pid, tid, ts_ns::BIGINT AS ts_ns, event, source, parent_pid, parent_tid, clone_flags, mm,
+        pid, tid, ts_ns::BIGINT AS ts_ns, event, source, parent_pid, parent_tid, clone_flags, mm, ts_enter_ns::BIGINT AS enter_ns,
         CASE WHEN event = 'exec' THEN 'exec' ELSE 'fork' END AS kind
     FROM tasks
     WHERE event IN ('fork', 'clone') OR event = 'exec'
@@ -37,7 +39,7 @@ paired AS (
     SELECT
         *,
         lag(source) OVER same AS source_before,
-        lead(source) OVER same AS source_after, lead(clone_flags) OVER same AS flags_after,
+        lead(source) OVER same AS source_after, lead(clone_flags) OVER same AS flags_after, lead(enter_ns) OVER same AS enter_after,
         lead(mm) OVER same AS mm_after, lead(ts_ns) OVER same AS ts_after
     FROM told
     -- a thread that executes takes the number of its process's first thread, in the later record only
@@ -48,7 +50,8 @@ happened AS (
         kind, pid, tid, ts_ns, parent_pid, parent_tid,
         CASE WHEN source = 'bpf' THEN clone_flags WHEN source_after = 'bpf' THEN flags_after END AS clone_flags,
         CASE WHEN source = 'bpf' THEN mm WHEN source_after = 'bpf' THEN mm_after END AS mm,
-        CASE WHEN source = 'bpf' THEN ts_ns WHEN source_after = 'bpf' THEN ts_after END AS told_ns
+        CASE WHEN source = 'bpf' THEN ts_ns WHEN source_after = 'bpf' THEN ts_after END AS told_ns,
+        CASE WHEN source = 'bpf' THEN enter_ns WHEN source_after = 'bpf' THEN enter_after END AS enter_ns
     FROM paired
     WHERE source = 'perf' OR source_before IS DISTINCT FROM 'perf'
 ),
@@ -67,7 +70,7 @@ sighted AS (
     GROUP BY pid
 ),
 starts AS (
-    SELECT pid, ts_ns, kind AS began, parent_pid, parent_tid, clone_flags, mm, told_ns
+    SELECT pid, ts_ns, kind AS began, parent_pid, parent_tid, clone_flags, mm, told_ns, enter_ns
     FROM happened
     WHERE kind = 'exec' OR (tid = pid AND parent_pid <> pid)
 ),
@@ -77,7 +80,7 @@ begun AS (
     SELECT
         pid, least(ts_ns, getvariable('started_ns')),
         CASE WHEN pid IN (SELECT pid FROM alive UNION ALL SELECT pid FROM maps WHERE reason = 'baseline') THEN 'alive' ELSE 'unknown' END,
-        NULL, NULL, NULL, NULL, NULL
+        NULL, NULL, NULL, NULL, NULL, NULL
     FROM sighted
     WHERE NOT EXISTS (FROM starts WHERE starts.pid = sighted.pid AND starts.ts_ns <= sighted.ts_ns)
 ),
@@ -124,6 +127,7 @@ SELECT
     END,
     CASE WHEN child.began = 'fork' THEN parent.seg END, child.parent_tid,
     child.began = 'fork' AND parent.seg IS NOT NULL AND coalesce(child.clone_flags & 256 <> 0, false),
-    child.mm, CASE WHEN child.began = 'exec' THEN child.told_ns END
+    child.mm, CASE WHEN child.began = 'exec' THEN child.told_ns END,
+    CASE WHEN child.began = 'fork' THEN child.enter_ns END
 FROM ended AS child
 ASOF LEFT JOIN ended AS parent ON child.parent_pid = parent.pid AND child.ts_ns > parent.ts_ns;

@@ -17,7 +17,9 @@ CREATE TABLE lives (
     -- fork: thread that made the copy
     parent_tid,
     -- exec: return of the call [ns, CLOCK_MONOTONIC]
-    exec_end_ns
+    exec_end_ns,
+    -- fork: the copy was made after this; null where that is not known [ns, CLOCK_MONOTONIC]
+    fork_enter_ns
 ) AS
 WITH used AS (
     SELECT
@@ -28,7 +30,7 @@ WITH used AS (
 )
 SELECT
     used.space, segments.from_ns, used.to_ns, segments.began,
-    CASE WHEN used.to_ns IS NOT NULL THEN used.ended END, used.end_pid, parents.space, segments.parent_tid, segments.exec_end_ns
+    CASE WHEN used.to_ns IS NOT NULL THEN used.ended END, used.end_pid, parents.space, segments.parent_tid, segments.exec_end_ns, segments.fork_enter_ns
 FROM used
 JOIN segments ON used.space = segments.seg
 LEFT JOIN users AS parents ON segments.parent_seg = parents.seg;

@@ -13,7 +13,7 @@ CREATE VIEW named_calls (
     call,
     -- error number, 0 for success
     errno,
-    -- first page asked for; brk: first page past the break asked for [pages]
+    -- first page asked for, 0 where that is the mapping's own first; brk: first page past the break asked for [pages]
     page,
     -- pages asked for, a part of one counts [pages]
     pages,
@@ -41,11 +41,12 @@ WITH followed(syscall, of, call) AS (
 )
 SELECT
     pid, tid, ts_enter_ns::BIGINT, ts_exit_ns::BIGINT, call, errno,
-    if(call IN ('brk', 'prctl'), pages_up(addr), (addr >> 12)::BIGINT),
-    if(call = 'remap_file_pages', (size >> 12)::BIGINT, pages_up(size)),
+    CASE WHEN call IN ('brk', 'prctl') THEN pages_up(addr) WHEN from_start THEN 0 ELSE (addr >> 12)::BIGINT END,
+    CASE WHEN call = 'remap_file_pages' THEN (size >> 12)::BIGINT WHEN from_start THEN (addr >> 12)::BIGINT + pages_up(size) ELSE pages_up(size) END,
     if(errno = 0, if(call = 'brk', pages_up(ret::UBIGINT), ret >> 12), NULL),
     coalesce(flags, 0), pages_up(new_size), (new_addr >> 12)::BIGINT, coalesce(if(call = 'prctl', subop, op), 0)
-FROM syscalls
+-- PROT_GROWSDOWN: from the beginning of the mapping on, wherever that is
+FROM (SELECT *, syscall IN ('mprotect', 'pkey_mprotect') AND coalesce(prot & 16777216 <> 0, false) AS from_start FROM syscalls) AS syscalls
 JOIN followed ON syscalls.syscall = followed.syscall AND (of IS NULL OR op = of)
 WHERE (call <> 'prctl' OR (subop = 7 AND errno = 0))
     -- EINVAL found in the arguments alone, before anything is touched (mm/mmap.c, mm/mremap.c)

@@ -80,6 +80,9 @@ FROM (
     LEFT JOIN moments AS other ON races.other_id = other.id
     WHERE verdict = 'unknown'
     UNION ALL
+    SELECT copy, fork_ns * 8 + 7, lo, hi, format('the order of {} and fork by two threads at once is not known', cause), tid
+    FROM changed_meanwhile
+    UNION ALL
     -- what was moved can have been read at its old place, or at its new one, or at none
     SELECT moves.space, greatest(key + 2, readings.end_ns * 8 + 8), put_lo, put_hi, 'moved while the maps were being read', moves.tid
     FROM (FROM moments WHERE source IS NOT NULL) AS moves
