@@ -88,14 +88,18 @@ def test_a_copy_can_have_what_was_there_before_or_after_what_another_thread_did_
             call(230, 240, "munmap", 0x1005, 1, tid=71),
             call(255, 265, "mprotect", 0x1002, 2, prot=1, tid=71),
             call(270, 280, "munmap", 0x1006, 1, tid=71),
+            call(290, 300, "madvise", 0x1004, 1, tid=71, op=10),
             call(380, 390, "mprotect", 0x1000, 1, prot=0),  # the forking thread's own
             call(410, 420, "munmap", 0x1007, 1, tid=71),
         ],
     }
     unknown = "the order of {} and fork by two threads at once is not known"
     for enter, doubtful in (
-        ({"ts_enter_ns": START_NS + 250}, [(0x1002, 0x1004, "mprotect"), (0x1006, 0x1007, "munmap")]),
-        ({"ts_enter_ns": START_NS + 266}, [(0x1006, 0x1007, "munmap")]),
+        (
+            {"ts_enter_ns": START_NS + 250},
+            [(0x1002, 0x1004, "mprotect"), (0x1004, 0x1005, "madvise"), (0x1006, 0x1007, "munmap")],
+        ),
+        ({"ts_enter_ns": START_NS + 266}, [(0x1004, 0x1005, "madvise"), (0x1006, 0x1007, "munmap")]),
         ({}, []),  # a recorder of old
     ):
         tasks = [*START, task(400, "fork", **family), told | enter]

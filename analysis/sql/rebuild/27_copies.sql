@@ -27,6 +27,9 @@ changes AS (
     SELECT space, tid, exit_ns, take_lo, take_hi, cause FROM removals WHERE take_lo IS NOT NULL
     UNION ALL
     SELECT space, tid, exit_ns, put_lo, put_hi, cause FROM removals WHERE put_lo IS NOT NULL
+    UNION ALL
+    -- what a copy leaves out
+    SELECT space, tid, exit_ns, page, page + pages, call FROM calls WHERE call = 'madvise' AND pages > 0
 ),
 -- most who fork have one thread
 many AS (
