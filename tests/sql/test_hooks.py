@@ -109,6 +109,19 @@ def test_a_copy_can_have_what_was_there_before_or_after_what_another_thread_did_
             assert since == [(2, 400)] * bool(doubtful)
 
 
+def test_a_protection_that_grows_down_begins_where_its_mapping_does(tmp_path: Path) -> None:
+    """PROT_GROWSDOWN (mm/mprotect.c, do_mprotect_pkey)."""
+    rows: Rows = {
+        "vmas": [vma(105, 0x1000, 8), vma(255, 0x1000, 5, "r--p")],
+        "syscalls": [
+            call(100, 110, "mmap", 0, 8, 0x1000, flags=34 | 256),
+            call(250, 260, "mprotect", 0x1004, 1, prot=1 | 0x1000000),
+        ],
+    }
+    with rebuilt(tmp_path, rows, []) as engine:
+        assert standing(engine) == [(0x1000, 0x1005, "r--p", "certain"), (0x1005, 0x1008, "rw-p", "certain")]
+
+
 def test_a_removal_of_free_pages_beside_a_placed_mapping_is_ordered(tmp_path: Path) -> None:
     rows: Rows = {
         "vmas": [vma(265, 0x1001, 2, tid=71)],
