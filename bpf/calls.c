@@ -69,13 +69,19 @@ ENTER(4)
 ENTER(5)
 ENTER(6)
 
-/* A call that can copy the address space: when it began is told with the task that it makes (tasks.c). */
-int enter_forking(struct enter_context *ctx)
+/* A call that can copy the address space: when it began is told with the task that it makes (tasks.c), and it
+ * makes no record of its own. */
+static __always_inline void begin_forking(u32 nr)
 {
-	struct thread *t = begin_call(ctx->nr);
+	struct thread *t = begin_call(nr);
 
 	if (t)
 		t->active = 0;
+}
+
+int enter_forking(struct enter_context *ctx)
+{
+	begin_forking(ctx->nr);
 	return 1;
 }
 

@@ -91,7 +91,7 @@ static __always_inline void enter_sizing(u32 nr, void *regs)
 	keep_file_call(f);
 }
 
-/* calls that can copy the address space, see enter_forking */
+/* see begin_forking */
 enum { NR32_fork = 2, NR32_clone = 120, NR32_clone3 = 435 };
 
 /* sys_enter(regs, id) */
@@ -99,15 +99,13 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 {
 	void *regs = (void *)ctx->args[0];
 	u32 nr = ctx->args[1];
-	struct thread *t;
 
 	switch (nr) {
 	case NR32_fork:
 	case NR32_clone:
 	case NR32_clone3:
-		t = is_i386_call() ? begin_call(NR_I386 | nr) : NULL;
-		if (t)
-			t->active = 0;
+		if (is_i386_call())
+			begin_forking(NR_I386 | nr);
 		return 0;
 	case NR32_remap_file_pages:
 	case NR32_mmap:

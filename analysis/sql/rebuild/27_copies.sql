@@ -19,9 +19,7 @@ forks AS (
     SELECT space AS copy, parent, parent_tid, fork_enter_ns AS enter_ns, from_ns FROM lives WHERE began = 'fork' AND parent IS NOT NULL AND fork_enter_ns < from_ns
 ),
 changes AS (
-    SELECT space, tid, ts_ns AS at_ns, from_page AS lo, to_page AS hi, cause FROM records WHERE from_page IS NOT NULL
-    UNION ALL
-    SELECT space, tid, ts_ns, lo, hi, cause FROM records WHERE from_page IS NULL
+    SELECT space, tid, ts_ns AS at_ns, coalesce(from_page, lo) AS lo, coalesce(to_page, hi) AS hi, cause FROM records
     UNION ALL
     -- what has not returned before a fork is told of is under way then, see met
     SELECT space, tid, exit_ns, take_lo, take_hi, cause FROM removals WHERE take_lo IS NOT NULL
@@ -37,13 +35,7 @@ many AS (
     GROUP BY space HAVING min(tid) <> max(tid)
 ),
 sized AS (
-    -- parted into spans as in 27_races.sql
-    SELECT
-        *, CASE
-            WHEN from_ns - enter_ns < 1 << 18 THEN 18 WHEN from_ns - enter_ns < 1 << 22 THEN 22 WHEN from_ns - enter_ns < 1 << 26 THEN 26
-            WHEN from_ns - enter_ns < 1 << 30 THEN 30 ELSE 62
-        END AS bits
-    FROM forks WHERE parent IN (FROM many)
+    SELECT *, span_bits(from_ns - enter_ns) AS bits FROM forks WHERE parent IN (FROM many)
 ),
 under_way AS (
     SELECT *, (enter_ns >> bits) * 64 + bits AS span FROM sized

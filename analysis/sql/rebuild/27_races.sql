@@ -36,16 +36,9 @@ many AS (
 moving AS (
     SELECT DISTINCT space FROM removals SEMI JOIN many USING (space) WHERE put_lo IS NOT NULL
 ),
--- Which instants lie within which calls is found by equal numbers, not by sorting: time is parted into spans of 16 us,
--- 262 us, 4 ms and so on, and each call stands under the one span, or two, longer than the call, that it lies in
+-- each call stands under the one span of time, or two, longer than the call, that it lies in
 calls_sized AS (
-    SELECT
-        id, space, tid, enter_ns, exit_ns,
-        CASE
-            WHEN exit_ns - enter_ns < 1 << 14 THEN 14 WHEN exit_ns - enter_ns < 1 << 18 THEN 18
-            WHEN exit_ns - enter_ns < 1 << 22 THEN 22 WHEN exit_ns - enter_ns < 1 << 26 THEN 26
-            WHEN exit_ns - enter_ns < 1 << 30 THEN 30 ELSE 62
-        END AS bits
+    SELECT id, space, tid, enter_ns, exit_ns, span_bits(exit_ns - enter_ns) AS bits
     FROM removals SEMI JOIN many USING (space)
 ),
 under_way AS (
